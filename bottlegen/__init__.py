@@ -1,0 +1,1 @@
+"""Bottle profiles in, content-hashed bundles out; nothing here sees the host."""

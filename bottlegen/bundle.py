@@ -1,0 +1,233 @@
+"""A bundle: a plain directory of canonical files named by its Nix archive hash, written whole or not at all.
+
+The hash covers names, bytes and execute bits of every file, manifest.json included, and is never inside.
+Other mode bits do not survive git or a Nix store, so the mode that a file has in use stands in the manifest.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from bottlegen import nar
+from bottlegen.errors import BundleError, Problem, Where
+from bottlegen.manifest import Manifest
+from bottlegen.plan import RenderedFile
+from bottlegen.render import canonical_json
+
+MANIFEST = "manifest.json"
+MAX_FILE = 16 * 1024 * 1024
+"""No file of a bundle comes near this; a larger one is somebody's mistake or attack, and is not read."""
+
+_MAX_FILES = 2000
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory. `files` holds every file by path, the manifest's own bytes included."""
+
+    manifest: Manifest
+    files: Mapping[str, RenderedFile]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The 32 bytes that `nix hash path` would print for the directory."""
+        return tree_digest(self.files)
+
+    @property
+    def hash(self) -> str:
+        return nar.sri(self.digest)
+
+    @property
+    def short_hash(self) -> str:
+        return nar.short(self.digest)
+
+    def data(self, path: str) -> bytes:
+        return self.files[path].data
+
+    def below(self, folder: str) -> tuple[RenderedFile, ...]:
+        """The files under `folder/`, sorted by path."""
+        return tuple(self.files[path] for path in sorted(self.files) if path.startswith(f"{folder}/"))
+
+
+def tree_digest(files: Mapping[str, RenderedFile]) -> bytes:
+    regulars = {path: nar.Regular(file.data, bool(file.mode & 0o100)) for path, file in files.items()}
+    return nar.tree_digest(nar.plant(regulars))
+
+
+def assemble(manifest: Manifest, files: Iterable[RenderedFile]) -> Bundle:
+    """Join the files and the manifest that lists them; `manifest.files` is filled in here."""
+    by_path = {file.path: file for file in files}
+    listed = [
+        (path, f"{file.mode:03o}", hashlib.sha256(file.data).hexdigest()) for path, file in sorted(by_path.items())
+    ]
+    complete = manifest.model_copy(update={"files": listed})
+    by_path[MANIFEST] = RenderedFile(path=MANIFEST, data=canonical_json(complete.model_dump(mode="json")))
+    return Bundle(complete, MappingProxyType(by_path))
+
+
+def write(bundle: Bundle, directory: Path) -> bool:
+    """Put the bundle at `directory`, replacing what is there in one rename; False when an equal one is there already.
+
+    Only a bundle, an empty folder or nothing is replaced: BundleError for anything else.
+    """
+    if differences(bundle, directory) == ():
+        return False
+    _refuse_foreign(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = directory.with_name(f".{directory.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for path, file in bundle.files.items():
+            _write_file(partial / path, file)
+        _swap(partial, directory)
+    except OSError as e:
+        raise BundleError(f"cannot write bundle '{directory}': {e.strerror}", fix="check space and permissions") from e
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return True
+
+
+def _refuse_foreign(directory: Path) -> None:
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        raise BundleError(f"'{directory}' is not a directory", fix=f"rm '{directory}'")
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
+        raise BundleError(
+            f"'{directory}' holds something that is no bundle", fix="choose another place with --out, or move it away"
+        )
+
+
+def _write_file(path: Path, file: RenderedFile) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(file.data)
+    path.chmod(0o755 if file.mode & 0o100 else 0o644 if file.mode & 0o044 else 0o600)
+
+
+def _swap(partial: Path, directory: Path) -> None:
+    old = directory.with_name(f".{directory.name}.old-{os.getpid()}")
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.rename(old)
+    try:
+        partial.rename(directory)
+    except OSError:
+        if old.exists():
+            old.rename(directory)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def differences(bundle: Bundle, directory: Path) -> tuple[str, ...]:
+    """How `directory` differs from the bundle, one short line a path (`+` only built, `-` only there, `~` other bytes)."""
+    there = _files_below(directory) if directory.is_dir() and not directory.is_symlink() else {}
+    lines = []
+    for path in sorted(there.keys() | bundle.files.keys()):
+        if path not in there:
+            lines.append(f"+ {path}")
+        elif path not in bundle.files:
+            lines.append(f"- {path}")
+        elif not _same(there[path], bundle.files[path]):
+            lines.append(f"~ {path}")
+    return tuple(lines)
+
+
+def _same(path: Path, file: RenderedFile) -> bool:
+    try:
+        info = path.lstat()
+        return (
+            stat.S_ISREG(info.st_mode)
+            and bool(info.st_mode & 0o100) == bool(file.mode & 0o100)
+            and info.st_size == len(file.data)
+            and path.read_bytes() == file.data
+        )
+    except OSError:
+        return False
+
+
+def _files_below(directory: Path) -> dict[str, Path]:
+    """Everything below that is not a plain folder with content; an empty folder counts as an entry."""
+    found: dict[str, Path] = {}
+    for folder, folders, names in os.walk(directory):
+        here = Path(folder)
+        links = [name for name in folders if (here / name).is_symlink()]
+        for name in (*names, *links):
+            found[(here / name).relative_to(directory).as_posix()] = here / name
+        if not folders and not names and here != directory:
+            found[here.relative_to(directory).as_posix()] = here
+        if len(found) > _MAX_FILES:
+            break
+    return found
+
+
+def read(directory: Path) -> Bundle:
+    """Read and verify; BundleError lists every missing, added, altered or unreadable file at once."""
+    if not (directory / MANIFEST).is_file():
+        raise BundleError(f"no bundle at '{directory}'", fix="bottlegen build")
+    manifest = _read_manifest(directory)
+    there = _files_below(directory)
+    listed = {path: (mode, digest) for path, mode, digest in manifest.files}
+    problems = [
+        Problem(what=f"file '{path}' is not listed in the manifest", where=Where(file=str(directory / path)))
+        for path in sorted(there.keys() - listed.keys() - {MANIFEST})
+    ]
+    files: dict[str, RenderedFile] = {}
+    for path, (mode, digest) in sorted(listed.items()):
+        file = _read_listed(there.get(path), path, int(mode, 8), digest)
+        if isinstance(file, RenderedFile):
+            files[path] = file
+        else:
+            problems.append(Problem(what=f"file '{path}' {file}", where=Where(file=str(directory / path))))
+    if problems:
+        raise BundleError([*problems, Problem(what="the bundle is altered", fix="bottlegen build, then review the diff")])
+    files[MANIFEST] = RenderedFile(path=MANIFEST, data=_bounded(there[MANIFEST]))
+    return Bundle(manifest, MappingProxyType(files))
+
+
+def _read_manifest(directory: Path) -> Manifest:
+    path = directory / MANIFEST
+    try:
+        data = _bounded(path)
+        manifest = Manifest.model_validate_json(data)
+    except (OSError, ValidationError, ValueError, RecursionError) as e:
+        first = e.errors()[0] if isinstance(e, ValidationError) else None
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(e)
+        raise BundleError(
+            Problem(what=f"unreadable manifest: {what}", where=Where(file=str(path)), fix="bottlegen build")
+        ) from e
+    if canonical_json(manifest.model_dump(mode="json")) != data:
+        raise BundleError(
+            Problem(what="the manifest is not in canonical form", where=Where(file=str(path)), fix="bottlegen build")
+        )
+    return manifest
+
+
+def _read_listed(path: Path | None, name: str, mode: int, digest: str) -> RenderedFile | str:
+    if path is None:
+        return "is missing"
+    try:
+        info = path.lstat()
+        if not stat.S_ISREG(info.st_mode):
+            return "is not a plain file"
+        if bool(info.st_mode & 0o100) != bool(mode & 0o100):
+            return "has another execute bit than the manifest says"
+        data = _bounded(path)
+    except (OSError, ValueError) as e:
+        return f"cannot be read: {e}"
+    if hashlib.sha256(data).hexdigest() != digest:
+        return "has other bytes than the manifest says"
+    return RenderedFile(path=name, data=data, mode=mode)
+
+
+def _bounded(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        data = stream.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise ValueError(f"larger than {MAX_FILE} bytes")
+    return data

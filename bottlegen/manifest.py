@@ -1,0 +1,111 @@
+"""The shape of manifest.json: all that a runtime may know of a bottle, read strictly.
+
+`format` counts changes of this shape; it is not bottlegen's version, so an upgrade that changes no byte changes no hash.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT = 1
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
+RelativePath = Annotated[str, Field(pattern=r"^(?!/)(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\\]+(?<!/)$")]
+SlotName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ArtifactSpec(_Strict):
+    """A pinned download: `members` maps archive paths (a folder ends in `/`) to paths in the image context."""
+
+    platform: Literal["linux/amd64", "linux/arm64"]
+    source: Literal["npm", "pypi"]
+    package: str
+    version: str
+    filename: str
+    integrity: Annotated[str, Field(pattern=r"^sha(256|512)-[A-Za-z0-9+/]+=*$")]
+    members: dict[str, RelativePath]
+
+
+class ImageSpec(_Strict):
+    """Built from the bundle's folder `context`; `base` replaces ARG BASE unless the host overrides it."""
+
+    context: RelativePath
+    base: str
+    artifacts: list[ArtifactSpec]
+
+
+class Limits(_Strict):
+    """`cpus` in cores, `memory` in bytes, `pids` as a count of tasks."""
+
+    cpus: Annotated[float, Field(gt=0)]
+    memory: Annotated[int, Field(gt=0)]
+    pids: Annotated[int, Field(gt=0)]
+
+
+class Hardening(_Strict):
+    """Literal types: a manifest that asks for less is no manifest."""
+
+    cap_drop: tuple[Literal["ALL"]] = ("ALL",)
+    no_new_privileges: Literal[True] = True
+    read_only_root: Literal[True] = True
+    seccomp: Literal["default"] = "default"
+    user: Literal["workspace-owner", "sidecar"]
+
+
+class Service(_Strict):
+    """One container, VM or process. `env` names variables whose values stand in `env_file`; tmpfs sizes are bytes."""
+
+    image: ImageSpec
+    command: list[str]
+    env: list[str]
+    env_file: RelativePath | None
+    networks: list[Literal["bottle", "outside"]]
+    tmpfs: dict[str, int]
+    limits: Limits
+    hardening: Hardening
+
+
+class SlotSpec(_Strict):
+    """A credential's place in a sidecar and the hosts that may receive it; the host's name of it is in tokens.json."""
+
+    name: SlotName
+    sidecar: str
+    hosts: list[str]
+    header: str
+    scheme: str
+
+
+class HomeFile(_Strict):
+    """A file under `agent/home/` in the bundle; `keep` leaves one that exists in the home alone."""
+
+    path: RelativePath
+    mode: FileMode
+    keep: bool
+
+
+class WorkspaceSpec(_Strict):
+    """`path` is the mount point in the bottle; `read_only` paths are relative to it."""
+
+    mode: Literal["bind", "none"]
+    path: str
+    read_only: list[RelativePath]
+
+
+class Manifest(_Strict):
+    """`files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path."""
+
+    format: Literal[1]
+    name: str
+    provider: str
+    runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"]
+    home: Literal["kept", "ephemeral"]
+    workspace: WorkspaceSpec
+    services: dict[str, Service]
+    slots: list[SlotSpec]
+    home_files: list[HomeFile]
+    files: list[tuple[RelativePath, FileMode, Sha256]]

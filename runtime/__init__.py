@@ -1,0 +1,1 @@
+"""Everything after the bundle: secrets, certificates, engines, terminals."""

@@ -1,0 +1,124 @@
+"""What a runtime owes: the steps that differ between docker, microVM and namespaces, and nothing else.
+
+The order of the steps lives in runtime/start.py, once. A runtime never sees a profile, and holds no secret of its own:
+material passes through `place` into memory of the service that needs it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bottlegen.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaterialFile:
+    """A file that exists only in a service's memory-backed directories. `repr` never shows the bytes."""
+
+    path: str
+    mode: int
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"MaterialFile(path={self.path!r}, mode={self.mode:o}, data=…)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpec:
+    """One start of one bottle: the verified bundle and what this host adds, secrets excepted.
+
+    `command` overrides the agent's own when not empty. `workspace` is the host's folder or None. `home` is the host
+    folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_images` overrides the
+    `base` of every image when not empty. `terminal_env` is TERM and its like, the only host variables that pass.
+    """
+
+    bottle: str
+    session: str
+    bundle: Bundle
+    command: tuple[str, ...]
+    tty: bool
+    interactive: bool
+    workspace: Path | None
+    home: Path | None
+    base_image: str
+    outside_network: str
+    terminal_env: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where the egress sidecar listens for the agent: numeric address, as the sidecar must bind it."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BottleStatus:
+    """One line of `ps`. `state` is `running`, `stopped` (the agent ended) or `broken` (a part is missing)."""
+
+    bottle: str
+    profile: str
+    hash: str
+    session: str
+    runtime: str
+    state: str
+    created: str
+    services: tuple[tuple[str, str], ...]
+
+
+class Progress(Protocol):
+    """Says what is going on; a step is shown while its block runs and its `note` lines replace each other."""
+
+    def step(self, title: str) -> AbstractContextManager["Step"]: ...
+
+
+class Step(Protocol):
+    def note(self, text: str) -> None: ...
+
+    def advance(self, done: int, total: int) -> None:
+        """Bytes or parts done of a total, for a bar."""
+
+
+class Runtime(Protocol):
+    """Every method raises RuntimeFailure (or another BottlegenError) with a fix, never a library's exception."""
+
+    name: str
+
+    def check(self, spec: LaunchSpec) -> None:
+        """Refuse, before anything is made, what cannot run here or cannot be enforced here, naming the field."""
+
+    def prepare(self, spec: LaunchSpec, progress: Progress) -> None:
+        """Make what outlives the bottle and holds no secret: images, caches. Idempotent."""
+
+    def create(self, spec: LaunchSpec) -> Endpoints:
+        """Make the bottle's networks and its sidecars, which wait for their material. RuntimeFailure if the name is taken."""
+
+    def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
+        """Put files into the memory of a service, each replaced atomically. On a waiting sidecar this starts it;
+        on a running one it rotates."""
+
+    def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
+        """Return when the sidecar accepts connections; RuntimeFailure with its last log lines otherwise."""
+
+    def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
+        """Start the agent's container, held at its gate. `names` are the exact hosts that resolve to the egress sidecar."""
+
+    def release_agent(self, bottle: str) -> None:
+        """Open the gate: the agent's command runs as the main process."""
+
+    def attach(self, bottle: str) -> int:
+        """Join the running agent's terminal (or its plain streams); the exit status of the agent, or 0 when detached."""
+
+    def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
+        """Run one more command beside the agent, as the same user with the same env; its exit status."""
+
+    def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
+        """Output of a service, in chunks as it comes."""
+
+    def list(self) -> tuple[BottleStatus, ...]:
+        """All bottles of this runtime on this host, also half-made and orphaned ones."""
+
+    def remove(self, bottle: str) -> bool:
+        """Remove everything labelled with the bottle, in any state, also half-made; False if there was nothing."""

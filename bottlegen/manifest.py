@@ -89,9 +89,13 @@ class HomeFile(_Strict):
 
 
 class WorkspaceSpec(_Strict):
-    """`path` is the mount point in the bottle; `read_only` paths are relative to it."""
+    """`source` is a folder below the user's workspace (`.` for all of it), `path` its mount point in the bottle.
+
+    `read_only` paths are relative to both.
+    """
 
     mode: Literal["bind", "none"]
+    source: RelativePath | Literal["."]
     path: str
     read_only: list[RelativePath]
 

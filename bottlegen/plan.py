@@ -94,3 +94,26 @@ class ProvisionPlan:
     env: tuple[tuple[str, str], ...] = ()
     hidden_env_names: frozenset[str] = frozenset()
     files: tuple[AgentFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Upper bounds: `cpus` in cores, `memory` in bytes, `pids` as a count of tasks."""
+
+    cpus: float
+    memory: int
+    pids: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarPlan:
+    """One sidecar as data. `files` stand below `sidecars/<name>/` in the bundle; tmpfs sizes are bytes."""
+
+    name: str
+    image: Image
+    image_files: tuple[RenderedFile, ...]
+    command: tuple[str, ...]
+    files: tuple[RenderedFile, ...]
+    networks: tuple[str, ...]
+    tmpfs: tuple[tuple[str, int], ...]
+    resources: Resources

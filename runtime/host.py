@@ -1,0 +1,145 @@
+"""host.toml: what this host adds at start and no bundle may hold: sources of secrets, trust, addresses, images.
+
+Looked for at $BOTTLEGEN_HOST_CONFIG, else $XDG_CONFIG_HOME/bottlegen/host.toml, else ~/.config/bottlegen/host.toml.
+"""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bottlegen.errors import HostError, Problem, Where
+
+CONFIG_VARIABLE = "BOTTLEGEN_HOST_CONFIG"
+_MAX_BYTES = 1024 * 1024
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SecretSource(_Strict):
+    """Exactly one of: a variable, a file, a keyring entry `service/user`, a command whose output is the value."""
+
+    env: str | None = None
+    file: str | None = None
+    keyring: str | None = None
+    command: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "SecretSource":
+        if sum(value is not None for value in (self.env, self.file, self.keyring, self.command)) != 1:
+            raise ValueError("give exactly one of env, file, keyring, command")
+        if self.command is not None and not self.command:
+            raise ValueError("command is empty")
+        return self
+
+
+class Upstream(_Strict):
+    """Towards the internet: extra trust, and fixed addresses (`address` or `address:port`) as in /etc/hosts."""
+
+    ca_file: str | None = None
+    hosts: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("hosts")
+    @classmethod
+    def _addresses(cls, hosts: dict[str, str]) -> dict[str, str]:
+        for name, address in hosts.items():
+            if not _is_address(address):
+                raise ValueError(f"'{address}' of '{name}' is no IP address (with or without a port)")
+        return {name.lower().rstrip("."): address for name, address in hosts.items()}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        split_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
+    """`203.0.113.5`, `203.0.113.5:8443`, `2001:db8::1` or `[2001:db8::1]:8443` as (address, port); ValueError otherwise."""
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    else:
+        address, port = text, ""
+    number = int(port) if port else default_port
+    if not 0 < number < 65536:
+        raise ValueError(f"port {number} is out of range")
+    return str(ipaddress.ip_address(address)), number
+
+
+class Images(_Strict):
+    """`base` replaces the base image of every service, for example a mirror's by digest."""
+
+    base: str = ""
+
+
+class Docker(_Strict):
+    """`outside_network` names an existing network that sidecars join instead of one of their own."""
+
+    outside_network: str = ""
+
+
+class HostConfig(_Strict):
+    """All settings of this host; an absent file is all defaults."""
+
+    secrets: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], SecretSource] = Field(default_factory=dict)
+    upstream: Upstream = Upstream()
+    images: Images = Images()
+    docker: Docker = Docker()
+    runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
+
+
+def config_path(env: Mapping[str, str], home: Path) -> Path:
+    if given := env.get(CONFIG_VARIABLE):
+        return Path(given)
+    return Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "bottlegen" / "host.toml"
+
+
+def load_host(env: Mapping[str, str], home: Path) -> HostConfig:
+    """This host's settings; HostError lists every problem. A missing file is an error only where it was named."""
+    path = config_path(env, home)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except FileNotFoundError as e:
+        if CONFIG_VARIABLE in env:
+            raise HostError(f"${CONFIG_VARIABLE} names '{path}', which is not there", fix=f"touch '{path}'") from e
+        return HostConfig()
+    except OSError as e:
+        raise HostError(f"cannot read '{path}': {e.strerror}", fix=f"ls -l '{path}'") from e
+    return parse_host(data, str(path))
+
+
+def parse_host(data: bytes, name: str) -> HostConfig:
+    """Read host.toml's bytes; `name` stands in messages."""
+    if len(data) > _MAX_BYTES:
+        raise HostError(Problem(what=f"larger than {_MAX_BYTES} bytes", where=Where(file=name)))
+    try:
+        raw = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as e:
+        raise HostError(Problem(what=f"not TOML: {e}", where=Where(file=name), fix="mend the syntax")) from e
+    try:
+        return HostConfig.model_validate(raw)
+    except ValidationError as e:
+        raise HostError([_problem(error["loc"], error["msg"], error["type"], name) for error in e.errors()]) from e
+
+
+def _problem(location: tuple[int | str, ...], message: str, kind: str, name: str) -> Problem:
+    field = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        return Problem(
+            what=f"unknown field '{location[-1]}'",
+            where=Where(file=name, field=field),
+            fix="use one of secrets, upstream, images, docker, runtime and their fields (docs/host.md)",
+        )
+    what = message.removeprefix("Value error, ")
+    return Problem(what=what[:1].lower() + what[1:], where=Where(file=name, field=field), fix="see docs/host.md")

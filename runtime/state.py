@@ -1,0 +1,65 @@
+"""Where this host keeps what belongs to bottles: homes by bottle name, audit lines; never a secret.
+
+$XDG_STATE_HOME/bottlegen (else ~/.local/state/bottlegen), owned by the user and closed to others.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bottlegen.errors import HostError, UsageError
+
+BOTTLE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+
+
+def check_bottle_name(name: str) -> str:
+    """`name` itself; UsageError when an engine or a path could not carry it."""
+    if not BOTTLE_NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' cannot name a bottle", fix="--name with lower-case letters, digits and '-', at most 41"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Paths below the state directory; nothing is made before it is needed."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, env: Mapping[str, str], home: Path) -> "State":
+        return cls(Path(env.get("XDG_STATE_HOME") or home / ".local" / "state") / "bottlegen")
+
+    def bottle(self, name: str) -> Path:
+        return self.root / "bottles" / check_bottle_name(name)
+
+    def home(self, name: str) -> Path:
+        return self.bottle(name) / "home"
+
+    def make_home(self, name: str, owner: tuple[int, int]) -> Path:
+        """The bottle's home folder, owned by who the agent runs as; HostError when it cannot be."""
+        home = self.home(name)
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if (info := home.stat()) and (info.st_uid, info.st_gid) != owner:
+                os.chown(home, *owner)
+        except OSError as e:
+            raise HostError(
+                f"cannot make the agent's home '{home}': {e.strerror}", fix=f"bottlegen down --purge, or rm -r '{home}'"
+            ) from e
+        return home
+
+    def purge(self, name: str) -> bool:
+        """Remove all that is kept of a bottle; False if there was nothing."""
+        folder = self.bottle(name)
+        if not folder.exists():
+            return False
+        try:
+            shutil.rmtree(folder)
+        except OSError as e:
+            raise HostError(f"cannot remove '{folder}': {e.strerror}", fix=f"rm -r '{folder}'") from e
+        return True

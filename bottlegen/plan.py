@@ -39,8 +39,22 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentProvider:
+    """What a profile says of its agent: `template` is a registry key, `auth_token` names a secret of the host.
+
+    Empty `version` means the one pinned first, empty `command` the agent's own.
+    """
+
+    template: str
+    auth_token: str = ""
+    forward_host_credentials: bool = False
+    version: str = ""
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFile:
-    """A file in the agent's home. `keep` leaves an existing one alone: it is a seed for state the agent then owns."""
+    """A file at `path` relative to the agent's home. `keep` leaves an existing one alone: it is a seed for state the agent then owns."""
 
     path: str
     content: str

@@ -27,7 +27,8 @@ class Auth:
 class Route:
     """What an agent may reach. Empty `methods` or `paths` allow any.
 
-    `tls_passthrough` None leaves the word to the other routes of the host; `origin` is where it was written, for messages."""
+    `tls_passthrough` None leaves the word to the other routes of the host; `origin` is where it stands, for messages.
+    """
 
     host: str
     port: int = 443
@@ -54,7 +55,7 @@ class AgentProvider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFile:
-    """A file at `path` relative to the agent's home. `keep` leaves an existing one alone: it is a seed for state the agent then owns."""
+    """A file at `path` below the agent's home. `keep` leaves an existing one: a seed of what the agent then owns."""
 
     path: str
     content: str

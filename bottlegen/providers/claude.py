@@ -56,7 +56,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     )
 
 
-def provision_host(token_refs: frozenset[str], host: HostView) -> HostProvision:
+def provision_host(_token_refs: frozenset[str], _host: HostView) -> HostProvision:
     """Nothing: `auth_token` names a secret that is resolved like any other."""
     return HostProvision()
 

@@ -1,7 +1,7 @@
 """Codex: in the bottle it is logged in with tokens that are dummies in all but their expiry and account.
 
-The dummies carry the real expiry, as Codex would otherwise try to refresh with a refresh token that is none, and the real
-account id, as it looks for its own among the accounts that the server lists. Both identify, neither authenticates.
+The dummies carry the real expiry, as Codex would otherwise try to refresh with a refresh token that is none, and the
+real account id, as it looks for its own among the accounts that the server lists. Both identify, neither authenticates.
 """
 
 import base64
@@ -31,8 +31,8 @@ _CLAIMS = "https://api.openai.com/auth"
 _NOT_A_TOKEN = "egress-placeholder"  # noqa: S105 - obviously none
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
-# The bottle is the sandbox, so Codex's own (bubblewrap, which needs user namespaces) is off; the rest keeps the start free
-# of questions, update checks and a daemon that would outlive the agent.
+# The bottle is the sandbox, so Codex's own (bubblewrap, which needs user namespaces) is off; the rest keeps the start
+# free of questions, update checks and a daemon that would outlive the agent.
 _CONFIG = f"""\
 check_for_update_on_startup = false
 approval_policy = "never"
@@ -120,7 +120,7 @@ def _read(path: str, host: HostView) -> bytes:
             Problem(
                 what="no Codex login on this host",
                 where=Where(file=path),
-                fix='codex login\n(kept in a keyring? put cli_auth_credentials_store = "file" into config.toml beside it first)',
+                fix='codex login\n(kept in a keyring? first set cli_auth_credentials_store = "file" in config.toml)',
             )
         )
     return data

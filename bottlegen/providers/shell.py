@@ -17,6 +17,6 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     )
 
 
-def provision_host(token_refs: frozenset[str], host: HostView) -> HostProvision:
+def provision_host(_token_refs: frozenset[str], _host: HostView) -> HostProvision:
     """Nothing: whatever the profile's routes inject comes from the host's own secrets."""
     return HostProvision()

@@ -27,7 +27,8 @@ class Auth:
 class Route:
     """What an agent may reach. Empty `methods` or `paths` allow any.
 
-    `tls_passthrough` None leaves the word to the other routes of the host; `origin` is where it was written, for messages."""
+    `tls_passthrough` None leaves the word to the other routes of the host; `origin` is where it stands, for messages.
+    """
 
     host: str
     port: int = 443
@@ -39,8 +40,22 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentProvider:
+    """What a profile says of its agent: `template` is a registry key, `auth_token` names a secret of the host.
+
+    Empty `version` means the one pinned first, empty `command` the agent's own.
+    """
+
+    template: str
+    auth_token: str = ""
+    forward_host_credentials: bool = False
+    version: str = ""
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFile:
-    """A file in the agent's home. `keep` leaves an existing one alone: it is a seed for state the agent then owns."""
+    """A file at `path` below the agent's home. `keep` leaves an existing one: a seed of what the agent then owns."""
 
     path: str
     content: str

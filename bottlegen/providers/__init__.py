@@ -1,0 +1,29 @@
+"""The agents that bottlegen knows: one module each, and only that module may know which agent it serves."""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from bottlegen.hostview import HostProvision, HostView
+from bottlegen.pins import Pins
+from bottlegen.plan import AgentProvider, ProvisionPlan
+from bottlegen.providers import claude, codex, shell
+
+
+class Provider(Protocol):
+    """What a provider's module defines. `fields` are the agent_provider keys it takes beside those that all take."""
+
+    fields: frozenset[str]
+
+    def provision(self, agent: AgentProvider, pins: Pins) -> ProvisionPlan:
+        """The agent_provision_plan: all that is particular to this agent, from the profile's words and the pins."""
+
+    def provision_host(self, token_refs: frozenset[str], host: HostView, /) -> HostProvision:
+        """What only the host has, asked for when a bottle starts. `token_refs` are those of the bundle's slots: a
+        provider answers for the ones it owns and ignores the rest. SecretError when the host cannot give one."""
+
+
+PROVIDERS: Final[Mapping[str, Provider]] = {
+    "codex": codex,
+    "claude": claude,
+    "shell": shell,
+}

@@ -38,7 +38,8 @@ def locate(asked: str, cwd: Path) -> Place:
     near = difflib.get_close_matches(asked, known, n=1)
     raise UsageError(
         f"no profile '{asked}'",
-        fix=f"use one of {', '.join(known)}" + (f" - did you mean '{near[0]}'?" if near else ", or a path to a profile"),
+        fix=f"use one of {', '.join(known)}"
+        + (f" - did you mean '{near[0]}'?" if near else ", or a path to a profile"),
     )
 
 
@@ -70,21 +71,34 @@ def _folders(cwd: Path) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path, name: str) -> Place | None:
-    paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+    paths = [
+        folder / f"{name}{suffix}"
+        for suffix in SUFFIXES
+        if (folder / f"{name}{suffix}").is_file()
+    ]
     if len(paths) > 1:
         raise _ambiguous(*paths[:2])
     return _place(paths[0]) if paths else None
 
 
 def _ambiguous(first: Path, second: Path) -> UsageError:
-    return UsageError(f"'{first}' and '{second}' are one name", fix=f"rename or remove one, or say --profile '{first}'")
+    return UsageError(
+        f"'{first}' and '{second}' are one name",
+        fix=f"rename or remove one, or say --profile '{first}'",
+    )
 
 
 def _by_path(path: Path, asked: str) -> Place:
     if not path.is_file():
-        raise UsageError(f"no file '{asked}'", fix="name a .toml, .yaml or .yml file, or a profile by its name")
+        raise UsageError(
+            f"no file '{asked}'",
+            fix="name a .toml, .yaml or .yml file, or a profile by its name",
+        )
     if path.suffix not in SUFFIXES:
-        raise UsageError(f"'{asked}' is not a profile", fix=f"a profile ends in {', '.join(SUFFIXES)}")
+        raise UsageError(
+            f"'{asked}' is not a profile",
+            fix=f"a profile ends in {', '.join(SUFFIXES)}",
+        )
     return _place(path)
 
 

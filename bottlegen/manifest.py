@@ -11,7 +11,9 @@ FORMAT = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
-RelativePath = Annotated[str, Field(pattern=r"^(?!/)(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\\]+(?<!/)$")]
+RelativePath = Annotated[
+    str, Field(pattern=r"^(?!/)(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\\]+(?<!/)$")
+]
 SlotName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
@@ -101,12 +103,13 @@ class WorkspaceSpec(_Strict):
 
 
 class Manifest(_Strict):
-    """`files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path."""
+    """`isolation` is the least that may run it; `files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path."""
 
     format: Literal[1]
     name: str
     provider: str
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"]
+    isolation: Literal["process", "container", "vm"]
     home: Literal["kept", "ephemeral"]
     workspace: WorkspaceSpec
     services: dict[str, Service]

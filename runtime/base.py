@@ -108,10 +108,15 @@ class Runtime(Protocol):
     def release_agent(self, bottle: str) -> None:
         """Open the gate: the agent's command runs as the main process."""
 
-    def attach(self, bottle: str) -> int:
-        """Join the running agent's terminal (or its plain streams); the exit status of the agent, or 0 when detached."""
+    def attach(self, bottle: str, *, release: bool) -> int | None:
+        """Join the running agent's terminal (or its plain streams); its exit status, or None when it was left running.
 
-    def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
+        With `release` the gate opens once the streams are joined, so that nothing the agent prints is missed.
+        """
+
+    def exec(
+        self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]
+    ) -> int:
         """Run one more command beside the agent, as the same user with the same env; its exit status."""
 
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
@@ -120,5 +125,6 @@ class Runtime(Protocol):
     def list(self) -> tuple[BottleStatus, ...]:
         """All bottles of this runtime on this host, also half-made and orphaned ones."""
 
-    def remove(self, bottle: str) -> bool:
-        """Remove everything labelled with the bottle, in any state, also half-made; False if there was nothing."""
+    def remove(self, bottle: str, *, session: str = "") -> bool:
+        """Remove everything labelled with the bottle (and the session, when given), in any state, also half-made;
+        False if there was nothing."""

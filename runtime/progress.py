@@ -92,7 +92,9 @@ class LiveProgress:
                 bars.remove_task(task)
             seconds = time.monotonic() - began
             if seconds >= QUIET_SECONDS:
-                bars.console.print(f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]", highlight=False)
+                bars.console.print(
+                    f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]", highlight=False
+                )
 
     @contextmanager
     def _display(self) -> Iterator["Progress"]:
@@ -112,7 +114,13 @@ class LiveProgress:
                     bars.stop()
 
     def _make(self):
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         return Progress(
             SpinnerColumn(),

@@ -13,12 +13,18 @@ _COMMAND_SECONDS = 60
 _MAX_SECRET = 64 * 1024
 
 
-def resolve(tokens: Mapping[str, str], values: Mapping[str, Secret]) -> dict[str, Secret]:
+def resolve(
+    tokens: Mapping[str, str], values: Mapping[str, Secret]
+) -> dict[str, Secret]:
     """Slot to value, for `tokens` (slot to token_ref); SecretError lists every unset, empty or unusable one at once.
 
     Knows no provider and no special name: who provisions a value puts it into `values` beforehand.
     """
-    problems = [problem for ref in sorted(set(tokens.values())) if (problem := _problem(ref, values.get(ref)))]
+    problems = [
+        problem
+        for ref in sorted(set(tokens.values()))
+        if (problem := _problem(ref, values.get(ref)))
+    ]
     if problems:
         raise SecretError(problems)
     return {slot: values[ref] for slot, ref in tokens.items()}
@@ -26,7 +32,9 @@ def resolve(tokens: Mapping[str, str], values: Mapping[str, Secret]) -> dict[str
 
 def _problem(ref: str, value: Secret | None) -> Problem | None:
     if value is None:
-        return Problem(what=f"secret '{ref}' is not set on this host", fix=_set_fix(ref))
+        return Problem(
+            what=f"secret '{ref}' is not set on this host", fix=_set_fix(ref)
+        )
     text = value.reveal()
     if not text.strip():
         return Problem(what=f"secret '{ref}' is set but empty", fix=_set_fix(ref))
@@ -58,14 +66,19 @@ def effective_values(
     for ref in sorted(refs & sources.keys() - provisioned.keys()):
         value = _read(sources[ref], env)
         if isinstance(value, Problem):
-            problems.append(Problem(what=f"secret '{ref}': {value.what}", fix=value.fix))
+            problems.append(
+                Problem(what=f"secret '{ref}': {value.what}", fix=value.fix)
+            )
         elif value is None:
             found.pop(ref, None)
         else:
             found[ref] = value
     if problems:
         raise SecretError(problems)
-    return {**found, **{ref: value for ref, value in provisioned.items() if ref in refs}}
+    return {
+        **found,
+        **{ref: value for ref, value in provisioned.items() if ref in refs},
+    }
 
 
 def _read(source: SecretSource, env: Mapping[str, str]) -> Secret | Problem | None:
@@ -83,12 +96,21 @@ def _from_file(path: Path) -> Secret | Problem:
         with path.open("rb") as stream:
             data = stream.read(_MAX_SECRET + 1)
         if len(data) > _MAX_SECRET:
-            return Problem(what=f"file '{path}' is larger than a secret", fix="name the file that holds the value alone")
+            return Problem(
+                what=f"file '{path}' is larger than a secret",
+                fix="name the file that holds the value alone",
+            )
         return Secret(data.decode("utf-8").rstrip("\r\n"))
     except OSError as e:
-        return Problem(what=f"cannot read '{path}': {e.strerror}", fix=f"check host.toml and: ls -l '{path}'")
+        return Problem(
+            what=f"cannot read '{path}': {e.strerror}",
+            fix=f"check host.toml and: ls -l '{path}'",
+        )
     except UnicodeDecodeError:
-        return Problem(what=f"file '{path}' is not UTF-8 text", fix="name the file that holds the value alone")
+        return Problem(
+            what=f"file '{path}' is not UTF-8 text",
+            fix="name the file that holds the value alone",
+        )
 
 
 def _from_keyring(entry: str) -> Secret | Problem | None:
@@ -97,11 +119,17 @@ def _from_keyring(entry: str) -> Secret | Problem | None:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
-        return Problem(what="the keyring package is not installed", fix="pip install 'bottlegen[keyring]'")
+        return Problem(
+            what="the keyring package is not installed",
+            fix="pip install 'bottlegen[keyring]'",
+        )
     try:
         value = keyring.get_password(service, user)
     except KeyringError:
-        return Problem(what=f"the keyring would not give '{entry}'", fix=f"keyring get {service} {user}")
+        return Problem(
+            what=f"the keyring would not give '{entry}'",
+            fix=f"keyring get {service} {user}",
+        )
     return Secret(value) if value is not None else None
 
 
@@ -110,17 +138,33 @@ def _from_command(command: tuple[str, ...], env: Mapping[str, str]) -> Secret | 
     shown = " ".join(command)
     try:
         done = subprocess.run(
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=False
+            command,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            timeout=_COMMAND_SECONDS,
+            check=False,
         )
         if done.returncode != 0:
-            return Problem(what=f"'{shown}' ended with status {done.returncode}", fix=f"run it yourself: {shown}")
+            return Problem(
+                what=f"'{shown}' ended with status {done.returncode}",
+                fix=f"run it yourself: {shown}",
+            )
         return Secret(done.stdout.decode("utf-8").rstrip("\r\n"))
     except subprocess.TimeoutExpired:
-        return Problem(what=f"'{shown}' took over {_COMMAND_SECONDS} s", fix=f"run it yourself: {shown}")
+        return Problem(
+            what=f"'{shown}' took over {_COMMAND_SECONDS} s",
+            fix=f"run it yourself: {shown}",
+        )
     except OSError as e:
-        return Problem(what=f"cannot run '{shown}': {os.strerror(e.errno or 0)}", fix="check [secrets] in host.toml")
+        return Problem(
+            what=f"cannot run '{shown}': {os.strerror(e.errno or 0)}",
+            fix="check [secrets] in host.toml",
+        )
     except UnicodeDecodeError:
-        return Problem(what=f"'{shown}' did not print UTF-8 text", fix=f"run it yourself: {shown}")
+        return Problem(
+            what=f"'{shown}' did not print UTF-8 text", fix=f"run it yourself: {shown}"
+        )
 
 
 def read_tokens(data: bytes) -> dict[str, str]:
@@ -130,7 +174,14 @@ def read_tokens(data: bytes) -> dict[str, str]:
     try:
         tokens = json.loads(data)
     except ValueError as e:
-        raise HostError("tokens.json of the bundle is not JSON", fix="bottlegen build") from e
-    if not isinstance(tokens, dict) or not all(isinstance(v, str) for v in tokens.values()):
-        raise HostError("tokens.json of the bundle does not map slots to names", fix="bottlegen build")
+        raise HostError(
+            "tokens.json of the bundle is not JSON", fix="bottlegen build"
+        ) from e
+    if not isinstance(tokens, dict) or not all(
+        isinstance(v, str) for v in tokens.values()
+    ):
+        raise HostError(
+            "tokens.json of the bundle does not map slots to names",
+            fix="bottlegen build",
+        )
     return tokens

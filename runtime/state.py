@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def check_bottle_name(name: str) -> str:
     """`name` itself; UsageError when an engine or a path could not carry it."""
     if not BOTTLE_NAME.fullmatch(name):
         raise UsageError(
-            f"'{name}' cannot name a bottle", fix="--name with lower-case letters, digits and '-', at most 41"
+            f"'{name}' cannot name a bottle",
+            fix="--name with lower-case letters, digits and '-', at most 41",
         )
     return name
 
@@ -32,13 +34,36 @@ class State:
 
     @classmethod
     def of(cls, env: Mapping[str, str], home: Path) -> "State":
-        return cls(Path(env.get("XDG_STATE_HOME") or home / ".local" / "state") / "bottlegen")
+        return cls(
+            Path(env.get("XDG_STATE_HOME") or home / ".local" / "state") / "bottlegen"
+        )
 
     def bottle(self, name: str) -> Path:
         return self.root / "bottles" / check_bottle_name(name)
 
     def home(self, name: str) -> Path:
         return self.bottle(name) / "home"
+
+    def bundle(self, name: str) -> Path:
+        """The copy of the bundle that the running bottle was started from: `refresh` and `verify` speak of it alone."""
+        return self.bottle(name) / "bundle"
+
+    def names(self) -> tuple[str, ...]:
+        """Bottles of which anything is kept."""
+        folder = self.root / "bottles"
+        return (
+            tuple(sorted(path.name for path in folder.iterdir()))
+            if folder.is_dir()
+            else ()
+        )
+
+    def forget_run(self, name: str) -> None:
+        """Remove what belongs to one run and not to the kept home."""
+        folder = self.bottle(name)
+        shutil.rmtree(folder / "bundle", ignore_errors=True)
+        for empty in (folder, folder.parent):
+            with suppress(OSError):
+                empty.rmdir()
 
     def make_home(self, name: str, owner: tuple[int, int]) -> Path:
         """The bottle's home folder, owned by who the agent runs as; HostError when it cannot be."""
@@ -49,7 +74,8 @@ class State:
                 os.chown(home, *owner)
         except OSError as e:
             raise HostError(
-                f"cannot make the agent's home '{home}': {e.strerror}", fix=f"bottlegen down --purge, or rm -r '{home}'"
+                f"cannot make the agent's home '{home}': {e.strerror}",
+                fix=f"bottlegen down --purge, or rm -r '{home}'",
             ) from e
         return home
 
@@ -61,5 +87,7 @@ class State:
         try:
             shutil.rmtree(folder)
         except OSError as e:
-            raise HostError(f"cannot remove '{folder}': {e.strerror}", fix=f"rm -r '{folder}'") from e
+            raise HostError(
+                f"cannot remove '{folder}': {e.strerror}", fix=f"rm -r '{folder}'"
+            ) from e
         return True

@@ -4,7 +4,15 @@ import json
 
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
-from bottlegen.plan import WORKSPACE, AgentFile, AgentProvider, Auth, Image, ProvisionPlan, Route
+from bottlegen.plan import (
+    WORKSPACE,
+    AgentFile,
+    AgentProvider,
+    Auth,
+    Image,
+    ProvisionPlan,
+    Route,
+)
 
 fields: frozenset[str] = frozenset({"auth_token"})
 
@@ -43,15 +51,28 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     in inside the bottle and the agent's own token passes untouched."""
     auth = Auth(token_ref=agent.auth_token) if agent.auth_token else None
     return ProvisionPlan(
-        image=Image(context="images/agent", base=pins.base, artifacts=pins.artifacts("claude", agent.version)),
+        image=Image(
+            context="images/agent",
+            base=pins.base,
+            artifacts=pins.artifacts("claude", agent.version),
+        ),
         image_files=(),
         command=agent.command or ("claude",),
-        egress_routes=(Route(host="api.anthropic.com", auth=auth, tls_passthrough=True, origin="provider claude"),),
+        egress_routes=(
+            Route(
+                host="api.anthropic.com",
+                auth=auth,
+                tls_passthrough=True,
+                origin="provider claude",
+            ),
+        ),
         env=_BASE_ENV + (_TOKEN_MODE_ENV if auth else ()),
         hidden_env_names=frozenset({_TOKEN_ENV}) if auth else frozenset(),
         files=(
             AgentFile(path=".claude.json", content=_json(_STATE), keep=True),
-            AgentFile(path=".claude/settings.json", content=_json(_SETTINGS), keep=True),
+            AgentFile(
+                path=".claude/settings.json", content=_json(_SETTINGS), keep=True
+            ),
         ),
     )
 

@@ -15,7 +15,16 @@ from typing import cast
 from bottlegen.errors import Problem, SecretError, Where
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
-from bottlegen.plan import MATERIAL, WORKSPACE, AgentFile, AgentProvider, Auth, Image, ProvisionPlan, Route
+from bottlegen.plan import (
+    MATERIAL,
+    WORKSPACE,
+    AgentFile,
+    AgentProvider,
+    Auth,
+    Image,
+    ProvisionPlan,
+    Route,
+)
 from bottlegen.secret import Secret
 
 fields: frozenset[str] = frozenset({"forward_host_credentials"})
@@ -58,7 +67,11 @@ trust_level = "trusted"
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     """Never sets OPENAI_API_KEY: it would force API-key mode instead of the ChatGPT login."""
     return ProvisionPlan(
-        image=Image(context="images/agent", base=pins.base, artifacts=pins.artifacts("codex", agent.version)),
+        image=Image(
+            context="images/agent",
+            base=pins.base,
+            artifacts=pins.artifacts("codex", agent.version),
+        ),
         image_files=(),
         command=agent.command or ("codex",),
         egress_routes=_routes(forward=agent.forward_host_credentials),
@@ -100,7 +113,9 @@ class _Login:
 
 
 def _read_login(host: HostView) -> _Login:
-    path = posixpath.join(host.env.get("CODEX_HOME") or posixpath.join(host.home, ".codex"), "auth.json")
+    path = posixpath.join(
+        host.env.get("CODEX_HOME") or posixpath.join(host.home, ".codex"), "auth.json"
+    )
     document = _object(_read(path, host))
     if document is None:
         raise _refusal(path, "the host's Codex login is not a JSON object")
@@ -139,10 +154,16 @@ def _login(path: str, tokens: Mapping[str, object], now: int) -> _Login:
     claims = _jwt_claims(access)
     expires = claims.get("exp") if claims else None
     if claims is None or not isinstance(expires, int):
-        raise _refusal(path, "the access token of the host's Codex login is not a JWT with an expiry")
+        raise _refusal(
+            path,
+            "the access token of the host's Codex login is not a JWT with an expiry",
+        )
     if expires <= now + EXPIRY_MARGIN:
         raise _refusal(path, "the host's Codex login has expired")
-    about = {**_account_claims(claims), **_account_claims(_jwt_claims(tokens.get("id_token")))}
+    about = {
+        **_account_claims(claims),
+        **_account_claims(_jwt_claims(tokens.get("id_token"))),
+    }
     account = tokens.get("account_id") or about.get("chatgpt_account_id")
     if not isinstance(account, str):
         raise _refusal(path, "the host's Codex login holds no account id")
@@ -209,7 +230,13 @@ def _dummy_jwt(login: _Login) -> str:
         "chatgpt_user_id": _NOT_A_TOKEN,
     }
     claims = {"email": "agent@bottle.invalid", "exp": login.expires, _CLAIMS: account}
-    return ".".join((_part({"alg": "none", "typ": "JWT"}), _part(claims), _base64url(_NOT_A_TOKEN.encode())))
+    return ".".join(
+        (
+            _part({"alg": "none", "typ": "JWT"}),
+            _part(claims),
+            _base64url(_NOT_A_TOKEN.encode()),
+        )
+    )
 
 
 def _part(value: object) -> str:

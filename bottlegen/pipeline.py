@@ -1,0 +1,242 @@
+"""Profile to bundle: a function of the profile's text, the pins and this code, and of nothing else."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bottlegen.agent_env import bottle_env
+from bottlegen.bundle import Bundle, assemble
+from bottlegen.errors import PlanError, Problem
+from bottlegen.manifest import (
+    FORMAT,
+    ArtifactSpec,
+    Hardening,
+    HomeFile,
+    ImageSpec,
+    Limits,
+    Manifest,
+    Service,
+    SlotSpec,
+    WorkspaceSpec,
+)
+from bottlegen.pins import Pins
+from bottlegen.plan import (
+    MATERIAL,
+    WORKSPACE,
+    AgentFile,
+    Image,
+    ProvisionPlan,
+    RenderedFile,
+    Resources,
+    SidecarPlan,
+)
+from bottlegen.profile import Profile
+from bottlegen.providers import PROVIDERS
+from bottlegen.render import canonical_json
+from bottlegen.routes import RouteSet, compile_routes
+from bottlegen.sidecars import SIDECARS
+
+ENV_FILE = "agent/env.json"
+ROUTES_FILE = "routes.json"
+TOKENS_FILE = "tokens.json"
+HOME_FOLDER = "agent/home"
+
+_MIB = 1024 * 1024
+_AGENT_TMPFS = (("/tmp", 1024 * _MIB), ("/var/tmp", 256 * _MIB), (MATERIAL, 8 * _MIB))  # noqa: S108 - in the bottle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What the agent will see, for people: env without hidden names, what it may reach, its sidecars."""
+
+    bundle: Bundle
+    routes: RouteSet
+    env: tuple[tuple[str, str], ...]
+    hidden: tuple[str, ...]
+    sidecars: tuple[str, ...]
+
+
+def build(profile: Profile, pins: Pins) -> Bundle:
+    """The bundle of a profile; PlanError or ProfileError lists everything that cannot be combined."""
+    return preview(profile, pins).bundle
+
+
+def preview(profile: Profile, pins: Pins) -> Preview:
+    """The bundle together with the values it was rendered from."""
+    plan = PROVIDERS[profile.agent.template].provision(profile.agent, pins)
+    routes = compile_routes((*plan.egress_routes, *profile.routes))
+    env = _agent_env(profile, plan)
+    sidecars = tuple(
+        plan
+        for sidecar in SIDECARS
+        if (plan := sidecar.prepare(profile.name, routes, pins))
+    )
+    return Preview(
+        bundle=_bundle(profile, plan, routes, env, sidecars),
+        routes=routes,
+        env=tuple(
+            sorted(
+                (name, value)
+                for name, value in env.items()
+                if name not in plan.hidden_env_names
+            )
+        ),
+        hidden=tuple(sorted(plan.hidden_env_names)),
+        sidecars=tuple(sidecar.name for sidecar in sidecars),
+    )
+
+
+def _agent_env(profile: Profile, plan: ProvisionPlan) -> dict[str, str]:
+    """The agent's whole environment: the profile may add to the provider's variables, not replace them."""
+    provided = dict(plan.env)
+    taken = [name for name, value in profile.env if provided.get(name, value) != value]
+    if taken:
+        raise PlanError(
+            Problem(
+                what=f"plan conflict: env '{name}' is set by the provider",
+                fix=f"remove env.{name} from the profile",
+            )
+            for name in taken
+        )
+    return {**dict(profile.env), **provided, **dict(bottle_env())}
+
+
+def _bundle(
+    profile: Profile,
+    plan: ProvisionPlan,
+    routes: RouteSet,
+    env: Mapping[str, str],
+    sidecars: tuple[SidecarPlan, ...],
+) -> Bundle:
+    manifest = Manifest(
+        format=FORMAT,
+        name=profile.name,
+        provider=profile.agent.template,
+        runtime=profile.runtime,
+        isolation=profile.isolation,
+        home=profile.home,
+        workspace=_workspace(profile),
+        services={
+            "agent": _agent_service(plan, env, profile.resources),
+            **{sidecar.name: _sidecar_service(sidecar) for sidecar in sidecars},
+        },
+        slots=[
+            SlotSpec(
+                name=slot.name,
+                sidecar="egress",
+                hosts=list(slot.hosts),
+                header=slot.header,
+                scheme=slot.scheme,
+            )
+            for slot in routes.slots
+        ],
+        home_files=[
+            HomeFile(path=file.path, mode=f"{file.mode:03o}", keep=file.keep)
+            for file in plan.files
+        ],
+        files=[],
+    )
+    return assemble(manifest, _files(plan, routes, env, sidecars))
+
+
+def _files(
+    plan: ProvisionPlan,
+    routes: RouteSet,
+    env: Mapping[str, str],
+    sidecars: tuple[SidecarPlan, ...],
+) -> Iterable[RenderedFile]:
+    yield RenderedFile(path=ENV_FILE, data=canonical_json(env))
+    yield RenderedFile(
+        path=TOKENS_FILE,
+        data=canonical_json({slot.name: slot.token_ref for slot in routes.slots}),
+    )
+    yield from map(_home_file, plan.files)
+    yield from _context("agent")
+    yield from plan.image_files
+    for sidecar in sidecars:
+        yield from _context(sidecar.name)
+        yield from sidecar.files
+
+
+def _home_file(file: AgentFile) -> RenderedFile:
+    return RenderedFile(
+        path=f"{HOME_FOLDER}/{file.path}", data=file.content.encode(), mode=file.mode
+    )
+
+
+@cache
+def _context(name: str) -> tuple[RenderedFile, ...]:
+    """The static image context `bottlegen/images/<name>`, as files of the bundle; part of this code."""
+    folder = Path(__file__).parent / "images" / name
+    return tuple(
+        RenderedFile(
+            path=f"images/{name}/{path.name}",
+            data=path.read_bytes(),
+            mode=_static_mode(path),
+        )
+        for path in sorted(folder.iterdir())
+    )
+
+
+def _static_mode(path: Path) -> int:
+    """By shebang, not by the file's own bits, which a zip, a checkout or a umask may have changed."""
+    return 0o755 if path.read_bytes().startswith(b"#!") else 0o644
+
+
+def _workspace(profile: Profile) -> WorkspaceSpec:
+    given = profile.workspace
+    return WorkspaceSpec(
+        mode=given.mode,
+        source=given.path,
+        path=WORKSPACE,
+        read_only=sorted(given.read_only),
+    )
+
+
+def _agent_service(
+    plan: ProvisionPlan, env: Mapping[str, str], resources: Resources
+) -> Service:
+    return Service(
+        image=_image(plan.image),
+        command=list(plan.command),
+        env=sorted(env),
+        env_file=ENV_FILE,
+        networks=["bottle"],
+        tmpfs=dict(_AGENT_TMPFS),
+        limits=_limits(resources),
+        hardening=Hardening(user="workspace-owner"),
+    )
+
+
+def _sidecar_service(sidecar: SidecarPlan) -> Service:
+    return Service(
+        image=_image(sidecar.image),
+        command=list(sidecar.command),
+        env=[],
+        env_file=None,
+        networks=list(sidecar.networks),
+        tmpfs=dict(sidecar.tmpfs),
+        limits=_limits(sidecar.resources),
+        hardening=Hardening(user="sidecar"),
+    )
+
+
+def _image(image: Image) -> ImageSpec:
+    artifacts = [
+        ArtifactSpec(
+            platform=artifact.platform,
+            source=artifact.source,
+            package=artifact.package,
+            version=artifact.version,
+            filename=artifact.filename,
+            integrity=artifact.integrity,
+            members=dict(artifact.members),
+        )
+        for artifact in image.artifacts
+    ]
+    return ImageSpec(context=image.context, base=image.base, artifacts=artifacts)
+
+
+def _limits(resources: Resources) -> Limits:
+    return Limits(cpus=resources.cpus, memory=resources.memory, pids=resources.pids)

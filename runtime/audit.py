@@ -1,0 +1,45 @@
+"""Audit lines of a bottle's egress: one JSON object a request, as the sidecar wrote it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """`text` as written, without its newline; `fields` parsed."""
+
+    text: str
+    fields: Mapping[str, object]
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[AuditLine]:
+    """Whole JSON lines out of a stream of chunks; the sidecar's own log lines, which are not JSON, are left out."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for raw in whole:
+            if line := _parse(raw):
+                yield line
+    if line := _parse(rest):
+        yield line
+
+
+def _parse(raw: bytes) -> AuditLine | None:
+    try:
+        fields = json.loads(raw)
+    except ValueError:
+        return None
+    return (
+        AuditLine(raw.decode("utf-8", "replace").strip(), fields)
+        if isinstance(fields, dict)
+        else None
+    )
+
+
+def summary(line: AuditLine) -> str:
+    """One short line for people: time, decision, status, method, host, path, credential slot."""
+    field = line.fields
+    where = f"{field.get('host') or field.get('sni') or '-'}{field.get('path') or ''}"
+    slot = f"  +{field['slot']}" if field.get("slot") else ""
+    return f"{field.get('ts')}  {field.get('decision') or '-':<6} {field.get('status') or '-':>4}  {field.get('method') or '-':<7} {where}{slot}"

@@ -1,0 +1,289 @@
+"""The tasks that users type, thin: each reads its options, calls one function, and shows the result.
+
+The same collection serves `invoke` (through tasks.py) and the console script `bottlegen` in any folder. Everything heavy
+is imported inside the tasks, so that `--help` and completion stay quick.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from invoke import Collection, Context, Program, task
+
+from bottlegen.errors import BottlegenError, UsageError
+
+
+def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
+    """An invoke task behind the one place that catches: a user's mistake is printed and becomes its exit status."""
+
+    def wrap(function: Callable[..., int | None]) -> Any:
+        @functools.wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> None:
+            sys.dont_write_bytecode = False  # invoke switches it on, which would compile every lazy import at each run
+            try:
+                status = function(*args, **kwargs)
+            except BottlegenError as e:
+                _fail(e)
+            except KeyboardInterrupt:
+                print("interrupted", file=sys.stderr)
+                sys.exit(130)
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(141)
+            if status:
+                sys.exit(status)
+
+        return task(guarded, **options)
+
+    return wrap
+
+
+def _fail(error: BottlegenError) -> NoReturn:
+    text = str(error)
+    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+        text = text.replace("error:", "\x1b[1;31merror:\x1b[0m").replace(
+            "  fix:", "  \x1b[32mfix:\x1b[0m"
+        )
+    print(text, file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def _after_dashes() -> tuple[str, ...]:
+    """The words after `--`, unsplit: invoke itself hands them over joined by blanks."""
+    return tuple(sys.argv[sys.argv.index("--") + 1 :]) if "--" in sys.argv else ()
+
+
+_PROFILE = "name of a profile (./profiles upward, then those that ship with bottlegen), or a path to one"
+_NAME = "name of the bottle; needed only when several are up"
+_JSON = "print JSON for programs"
+
+
+@user_task(
+    help={
+        "profile": "only this one: " + _PROFILE,
+        "all": "every profile of the folder (the default)",
+        "check": "write nothing; status 13 and what differs when a committed bundle is stale or altered",
+        "out": "write below this folder instead of bundles/",
+        "json": _JSON,
+    }
+)
+def build(
+    _: Context,
+    profile: str = "",
+    all: bool = False,
+    check: bool = False,
+    out: str = "",
+    json: bool = False,
+) -> int:  # noqa: A002 - the option's name
+    """
+    Turn profiles into bundles/: review them, commit them, and `up` runs exactly them.
+
+    An equal bundle is left alone. Offline and deterministic: same profile, same bytes, same hash, on every machine.
+
+      invoke build
+      invoke build --profile codex --check
+    """
+    from runtime.build import build_bundles
+
+    if profile and all:
+        raise UsageError(
+            "--profile and --all contradict each other", fix="give one of them"
+        )
+    return build_bundles(profile, check=check, out=out, as_json=json, cwd=Path.cwd())
+
+
+@user_task(help={"profile": _PROFILE, "json": _JSON})
+def show(_: Context, profile: str = "", json: bool = False) -> None:
+    """
+    What the agent will see and may reach: env, routes, credentials' slots, sidecars, limits, hash. Starts nothing.
+
+      invoke show --profile codex
+    """
+    from runtime.show import show_profile
+
+    show_profile(profile, as_json=json, cwd=Path.cwd())
+
+
+@user_task(name="hash", help={"profile": _PROFILE})
+def hash_(_: Context, profile: str = "") -> None:
+    """
+    Print the bundle's hash (SRI); `nix hash path bundles/NAME` prints the same. Writes nothing.
+
+      invoke hash --profile codex
+    """
+    from runtime.build import hash_of
+
+    print(hash_of(profile, Path.cwd()))
+
+
+@user_task(
+    help={
+        "profile": _PROFILE,
+        "name": "name of the bottle (default: the profile's); several may run at once",
+        "dev": "run the profile as it is now instead of its committed bundle",
+        "detach": "leave it running and come back; see attach",
+        "workspace": "folder that the agent works in (default: the git repository around here, else here)",
+        "runtime": "docker, bubblewrap, smolmachines or auto; default from the profile, then host.toml",
+        "json": _JSON + " (with --detach)",
+    },
+)
+def up(
+    _: Context,
+    profile: str = "",
+    name: str = "",
+    dev: bool = False,
+    detach: bool = False,
+    workspace: str = "",
+    runtime: str = "",
+    json: bool = False,
+) -> int:
+    """
+    Start a bottle from its committed bundle and work in it. `-- CMD...` runs something else than the agent.
+
+    Everything is undone when the agent ends, when the start fails, and on Ctrl-C before the agent runs.
+
+      invoke up --profile codex
+      invoke up --profile codex -- codex exec "say hi"
+      invoke up --profile shell --dev --detach --name scratch
+    """
+    from runtime.bottles import UpRequest, bring_up
+
+    return bring_up(
+        UpRequest(
+            profile=profile,
+            name=name,
+            dev=dev,
+            detach=detach,
+            workspace=workspace,
+            runtime=runtime,
+            command=_after_dashes(),
+            as_json=json,
+        )
+    )
+
+
+@user_task(help={"name": _NAME})
+def attach(_: Context, name: str = "") -> int:
+    """
+    Join the agent of a running bottle; ctrl-p ctrl-q leaves it running.
+
+      invoke attach --name codex
+    """
+    from runtime.bottles import attach_to
+
+    return attach_to(name)
+
+
+@user_task(name="exec", help={"name": _NAME})
+def exec_(_: Context, name: str = "") -> int:
+    """
+    Run one command beside the agent, as the agent's user, with its environment.
+
+      invoke exec --name codex -- git status
+    """
+    from runtime.bottles import exec_in
+
+    return exec_in(name, _after_dashes())
+
+
+@user_task(help={"name": _NAME})
+def shell(_: Context, name: str = "") -> int:
+    """
+    Open a shell beside the agent: see what it sees.
+
+      invoke shell --name codex
+    """
+    from runtime.bottles import exec_in
+
+    return exec_in(name, ("bash",))
+
+
+@user_task(
+    help={
+        "name": _NAME,
+        "follow": "go on as lines come",
+        "audit": "the egress sidecar's decisions",
+        "json": "audit lines as they are",
+    },
+)
+def logs(
+    _: Context,
+    name: str = "",
+    follow: bool = False,
+    audit: bool = False,
+    json: bool = False,
+) -> None:
+    """
+    What the agent printed, or with --audit every request it made and what was decided.
+
+      invoke logs --audit --follow
+    """
+    from runtime.bottles import show_logs
+
+    show_logs(name, follow=follow, audit=audit, as_json=json)
+
+
+@user_task(help={"json": _JSON})
+def ps(_: Context, json: bool = False) -> None:
+    """
+    List the bottles of this host, half-made and orphaned ones too.
+    """
+    from runtime.bottles import list_bottles
+
+    list_bottles(as_json=json)
+
+
+@user_task(
+    help={
+        "name": _NAME,
+        "all": "every bottle of this host",
+        "purge": "also remove the agent's kept home (its login and sessions)",
+    },
+)
+def down(_: Context, name: str = "", all: bool = False, purge: bool = False) -> None:  # noqa: A002 - the option's name
+    """
+    Remove a bottle, in whatever state it is; twice is fine. The agent's home stays unless --purge.
+
+      invoke down --name codex
+      invoke down --all
+    """
+    from runtime.bottles import take_down
+
+    take_down(name, everything=all, purge=purge)
+
+
+@user_task(help={"name": _NAME})
+def refresh(_: Context, name: str = "") -> None:
+    """
+    Give a running bottle the host's present credentials, without a restart.
+
+      invoke refresh --name codex
+    """
+    from runtime.bottles import refresh_bottle
+
+    refresh_bottle(name)
+
+
+namespace = Collection(
+    build, show, hash_, up, attach, exec_, shell, logs, ps, down, refresh
+)
+
+
+def main() -> None:
+    """The console script `bottlegen`: the same tasks, in any folder."""
+    from bottlegen import __version__
+
+    Program(
+        name="bottlegen",
+        binary="bottlegen",
+        binary_names=["bottlegen"],
+        namespace=namespace,
+        version=__version__,
+    ).run()
+
+
+if __name__ == "__main__":
+    main()

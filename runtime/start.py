@@ -1,0 +1,201 @@
+"""The start of a bottle, once for every runtime: read, provision, resolve, mint, place, wait, release, or undo it all.
+
+Secrets live in this process between `gather` and `place`, and nowhere else on this side.
+"""
+
+import datetime
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bottlegen.bundle import Bundle
+from bottlegen.errors import BottlegenError, HostError, Problem
+from bottlegen.hostview import HostProvision, HostView
+from bottlegen.plan import HOME, MATERIAL
+from bottlegen.providers import PROVIDERS
+from bottlegen.secret import Secret
+from runtime import ca, egress, secrets
+from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
+from runtime.host import HostConfig
+
+READY_SECONDS = 20.0
+"""A sidecar accepts connections within a tenth of a second; this is for a host under load."""
+
+_AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """This host as the start needs it, passed in so that a test can be one."""
+
+    env: Mapping[str, str]
+    home: Path
+    config: HostConfig
+
+    def view(self) -> HostView:
+        return HostView(
+            env=self.env,
+            home=str(self.home),
+            now=int(_now().timestamp()),
+            read=_read_or_none,
+        )
+
+    def extra_trust(self) -> bytes:
+        """Certificates that upstreams may chain to beside the image's roots; HostError when they cannot be read."""
+        path = self.config.upstream.ca_file or self.env.get("SSL_CERT_FILE") or ""
+        if not path:
+            return b""
+        try:
+            data = Path(path).expanduser().read_bytes()
+        except OSError as e:
+            raise HostError(
+                f"cannot read the CA file '{path}': {e.strerror}",
+                fix="mend SSL_CERT_FILE, or [upstream] ca_file in host.toml",
+            ) from e
+        if b"-----BEGIN CERTIFICATE-----" not in data:
+            raise HostError(
+                f"CA file '{path}' holds no PEM certificate", fix="name a PEM file"
+            )
+        return data
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _read_or_none(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Everything of the host that this start needs, resolved; `values` are by slot."""
+
+    provision: HostProvision
+    values: Mapping[str, Secret]
+    extra_trust: bytes
+
+
+def gather(bundle: Bundle, host: Host) -> Gathered:
+    """Ask the provider, read the secrets, check the trust: everything that can be missing is missed here, at once."""
+    tokens = secrets.read_tokens(bundle.data("tokens.json"))
+    refs = frozenset(tokens.values())
+    provision = PROVIDERS[bundle.manifest.provider].provision_host(refs, host.view())
+    values = secrets.effective_values(
+        refs, env=host.env, sources=host.config.secrets, provisioned=dict(provision.env)
+    )
+    return Gathered(
+        provision=provision,
+        values=secrets.resolve(tokens, values),
+        extra_trust=host.extra_trust(),
+    )
+
+
+def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> None:
+    """Bring the bottle up to its agent's open gate; on any failure, Ctrl-C included, nothing of it remains."""
+    runtime.check(spec)
+    gathered = gather(spec.bundle, host)
+    runtime.prepare(spec, progress)
+    try:
+        with progress.step(f"start bottle {spec.bottle}"):
+            _bring_up(spec, runtime, host, gathered)
+    except BaseException:
+        _undo(spec, runtime)
+        raise
+
+
+def _bring_up(
+    spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
+) -> None:
+    routes = egress.read_routes(spec.bundle.data("routes.json"))
+    authority = ca.mint(routes.hosts, bottle=spec.bottle, now=_now())
+    endpoints = runtime.create(spec)
+    config = egress.specialise(
+        spec.bundle.data("sidecars/egress/envoy.json"),
+        address=endpoints.address,
+        static_hosts=host.config.upstream.hosts,
+    )
+    runtime.place(
+        spec.bottle,
+        "egress",
+        egress.material(config, authority, gathered.values, gathered.extra_trust),
+    )
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        ready = pool.submit(runtime.wait_ready, spec.bottle, "egress", READY_SECONDS)
+        runtime.create_agent(spec, routes.exact_hosts)
+        ready.result()
+    runtime.place(
+        spec.bottle,
+        _AGENT,
+        _agent_material(spec, authority.certificate, gathered.provision),
+    )
+
+
+def _undo(spec: LaunchSpec, runtime: Runtime) -> None:
+    """Remove what this session made. A failure here is added to the one being raised, never put in its place."""
+    try:
+        runtime.remove(spec.bottle, session=spec.session)
+    except BottlegenError as e:
+        print(
+            f"while undoing the start: {e}\n  fix: bottlegen down --name {spec.bottle}"
+        )
+
+
+def _agent_material(
+    spec: LaunchSpec, certificate: bytes, provision: HostProvision
+) -> tuple[MaterialFile, ...]:
+    seeds = (
+        MaterialFile(
+            path=f"{HOME}/{file.path}",
+            mode=int(file.mode, 8),
+            data=spec.bundle.data(f"agent/home/{file.path}"),
+        )
+        for file in spec.bundle.manifest.home_files
+        if not (file.keep and _exists_in(spec.home, file.path))
+    )
+    return (
+        MaterialFile(path=f"{MATERIAL}/ca.crt", mode=0o644, data=certificate),
+        *seeds,
+        *_provisioned_files(provision),
+    )
+
+
+def _provisioned_files(provision: HostProvision) -> tuple[MaterialFile, ...]:
+    return tuple(
+        MaterialFile(
+            path=f"{HOME}/{file.path}", mode=file.mode, data=file.content.encode()
+        )
+        for file in provision.files
+    )
+
+
+def _exists_in(home: Path | None, path: str) -> bool:
+    """Whether the kept home has the file. The agent owns the folder, so links are looked at, never followed."""
+    return home is not None and ((home / path).is_symlink() or (home / path).exists())
+
+
+def refresh(
+    bundle: Bundle, bottle: str, runtime: Runtime, host: Host
+) -> tuple[str, ...]:
+    """Replace the credentials of a running bottle by the host's present ones; the slots that were written."""
+    gathered = gather(bundle, host)
+    runtime.place(bottle, "egress", (egress.tokens_file(gathered.values),))
+    if files := _provisioned_files(gathered.provision):
+        runtime.place(bottle, _AGENT, files)
+    return tuple(sorted(gathered.values))
+
+
+def env_of(bundle: Bundle, service: str) -> dict[str, str]:
+    """The variables of a service as the bundle holds them; BottlegenError when its file is not a map of strings."""
+    path = bundle.manifest.services[service].env_file
+    env = json.loads(bundle.data(path)) if path else {}
+    if not isinstance(env, dict):
+        raise BottlegenError(
+            Problem(what=f"'{path}' is not a map of variables", fix="bottlegen build")
+        )
+    return {str(name): str(value) for name, value in env.items()}

@@ -1,0 +1,137 @@
+"""Inside the tunnel: the server name picks one host's filter chain, whose rules alone then decide.
+
+Envoy prefers an exact server name to a wildcard and a longer wildcard to a shorter one, as a route set does.
+"""
+
+from bottlegen.routes import HostRules, RouteSet, Slot
+from bottlegen.sidecars.envoy_answers import local_replies
+from bottlegen.sidecars.envoy_log import http_log, unmatched_log
+from bottlegen.sidecars.envoy_routes import virtual_hosts
+from bottlegen.sidecars.envoy_types import (
+    CONNECTION_MANAGER,
+    CREDENTIAL_INJECTOR,
+    FORWARD_PROXY_FILTER,
+    GENERIC_CREDENTIAL,
+    HEADER_MUTATION,
+    TLS_DOWNSTREAM,
+    TLS_INSPECTOR,
+    Json,
+    extension,
+    router,
+)
+from bottlegen.sidecars.envoy_upstream import dns_cache
+from bottlegen.sidecars.material import TOKENS, leaf_chain, leaf_key
+
+_HOP_HEADERS = ("forwarded", "proxy-authorization", "via")
+_OVERRIDE_HEADERS = (
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+)
+"""Some servers let these replace the method or path that was judged here."""
+
+
+def inner_name(port: int) -> str:
+    """Name of the internal listener, and of the cluster that leads to it, for hosts of one port."""
+    return f"inner_{port}"
+
+
+def inner_listener(profile: str, port: int, routes: RouteSet) -> Json:
+    """The listener for one port: a tunnel to another port never gets here, whatever server name it then sends."""
+    chains = [_chain(profile, rules, routes.slots) for rules in routes.hosts if rules.port == port]
+    return {
+        "name": inner_name(port),
+        "internal_listener": {},
+        "listener_filters_timeout": "10s",
+        "access_log": [unmatched_log()],
+        "listener_filters": [extension("envoy.filters.listener.tls_inspector", TLS_INSPECTOR)],
+        "filter_chains": chains,
+    }
+
+
+def _chain(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
+    certificate = {
+        "certificate_chain": {"filename": leaf_chain(rules.host)},
+        "private_key": {"filename": leaf_key(rules.host)},
+    }
+    tls = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [certificate],
+    }
+    manager = _manager(profile, rules, slots)
+    return {
+        "name": f"{rules.host}:{rules.port}",
+        "filter_chain_match": {"server_names": [rules.host]},
+        "transport_socket_connect_timeout": "10s",
+        "transport_socket": extension("envoy.transport_sockets.tls", TLS_DOWNSTREAM, common_tls_context=tls),
+        "filters": [extension("envoy.filters.network.http_connection_manager", CONNECTION_MANAGER, **manager)],
+    }
+
+
+def _manager(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
+    return {
+        "stat_prefix": "inner",
+        "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],  # routes turn it on
+        "http2_protocol_options": {"allow_connect": True, "max_concurrent_streams": 128},
+        **_path_handling(rules),
+        "strip_trailing_host_dot": True,
+        "server_header_transformation": "PASS_THROUGH",
+        "generate_request_id": False,
+        "skip_xff_append": True,
+        # Bounds on slow clients that leave silent streams alone: headers must come, bodies may take their time.
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "0s",
+        "common_http_protocol_options": {"idle_timeout": "600s", "max_headers_count": 200},
+        "max_request_headers_kb": 96,
+        "access_log": [http_log("request")],
+        "http_filters": [*_filters(rules, slots)],
+        "local_reply_config": local_replies(rules),
+        "route_config": {"virtual_hosts": virtual_hosts(profile, rules, slots)},
+    }
+
+
+def _path_handling(rules: HostRules) -> Json:
+    """Judged paths are forwarded as they were judged; where none is judged they pass untouched (npm: `/@scope%2fname`)."""
+    if rules.restricts_paths:
+        return {
+            "normalize_path": True,
+            "merge_slashes": True,
+            "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        }
+    return {"normalize_path": False, "merge_slashes": False, "path_with_escaped_slashes_action": "KEEP_UNCHANGED"}
+
+
+def _filters(rules: HostRules, slots: tuple[Slot, ...]) -> list[Json]:
+    used = {rule.slot for rule in rules.rules}
+    return [
+        _header_filter(rules),
+        *(_injector(slot) for slot in slots if slot.name in used),
+        extension("envoy.filters.http.dynamic_forward_proxy", FORWARD_PROXY_FILTER, dns_cache_config=dns_cache()),
+        router(),
+    ]
+
+
+def _header_filter(rules: HostRules) -> Json:
+    """Drops what would tell of a proxy or lie about the request, before anything is injected."""
+    judged = rules.restricts_paths or rules.restricts_methods
+    names = _HOP_HEADERS + (_OVERRIDE_HEADERS if judged else ())
+    prefixes = ("x-envoy-", "x-forwarded-")
+    mutations = [{"remove": name} for name in names]
+    mutations += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
+    return extension(
+        "envoy.filters.http.header_mutation", HEADER_MUTATION, mutations={"request_mutations": mutations}
+    )
+
+
+def _injector(slot: Slot) -> Json:
+    """Off until a route turns it on by name; refuses with 401 while its secret is missing or empty."""
+    prefix = {"header_value_prefix": f"{slot.scheme} "} if slot.scheme else {}
+    secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": TOKENS}}}
+    credential = extension(
+        "envoy.http.injected_credentials.generic", GENERIC_CREDENTIAL, header=slot.header, credential=secret, **prefix
+    )
+    injector = extension(slot.name, CREDENTIAL_INJECTOR, overwrite=True, credential=credential)
+    return {**injector, "disabled": True}

@@ -1,0 +1,106 @@
+"""The routes of one host: what no rule covers is refused, and a credential goes out only where a rule injects it."""
+
+from collections.abc import Iterable, Iterator
+
+from bottlegen.paths import PathPattern
+from bottlegen.routes import HostRules, Rule, Slot
+from bottlegen.sidecars.envoy_answers import misdirected, unknown_request
+from bottlegen.sidecars.envoy_types import ROUTE_FILTER, Json, answer, decided, typed
+from bottlegen.sidecars.envoy_upstream import UP, UP_H1
+
+CREDENTIAL_HEADERS = frozenset(
+    {
+        "authorization",
+        "api-key",
+        "apikey",
+        "deploy-token",
+        "job-token",
+        "private-token",
+        "x-access-token",
+        "x-api-key",
+        "x-api-token",
+        "x-auth-key",
+        "x-auth-token",
+        "x-goog-api-key",
+        "x-token",
+        "x-vault-token",
+    }
+)
+"""Headers that carry credentials at common APIs. Where a rule injects one, the agent's own others are dropped."""
+
+_REGEX_BYTES = 1000
+
+
+def virtual_hosts(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> list[Json]:
+    """The host itself, and 421 for every other Host header: it must agree with the TLS server name."""
+    names = [f"{rules.host}:{rules.port}"]
+    if rules.port == 443:
+        names.insert(0, rules.host)
+    mismatch = {
+        "name": "host-sni-mismatch",
+        "match": {"prefix": "/"},
+        "direct_response": answer(421, misdirected(rules)),
+        "metadata": decided("deny"),
+    }
+    return [
+        {"name": "host", "domains": names, "routes": list(_routes(profile, rules, slots))},
+        {"name": "other", "domains": ["*"], "routes": [mismatch]},
+    ]
+
+
+def _routes(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Iterator[Json]:
+    injected = {slot.name: slot.header.lower() for slot in slots}
+    for rule in rules.rules:
+        dropped = _dropped(rule, injected)
+        for path in _path_matches(rule.paths):
+            yield from _rule_routes(rule, path, dropped)
+    yield {
+        "name": "no-rule",
+        "match": {"prefix": "/"},
+        "direct_response": answer(403, unknown_request(profile, rules)),
+        "metadata": decided("deny"),
+    }
+
+
+def _dropped(rule: Rule, injected: dict[str, str]) -> list[str]:
+    """Credential headers of the agent to drop; not the injected one, since this happens after the injection."""
+    if not rule.slot:
+        return []
+    return sorted((CREDENTIAL_HEADERS | set(injected.values())) - {injected[rule.slot]})
+
+
+def _path_matches(paths: Iterable[PathPattern]) -> Iterator[Json]:
+    """Anchored expressions, split so that none nears the size at which RE2 would refuse it."""
+    chunk: list[str] = []
+    for path in paths:
+        if chunk and sum(map(len, chunk)) + len(path.regex()) > _REGEX_BYTES:
+            yield _regex_match(chunk)
+            chunk = []
+        chunk.append(path.regex())
+    yield _regex_match(chunk) if chunk else {"prefix": "/"}
+
+
+def _regex_match(regexes: list[str]) -> Json:
+    return {"safe_regex": {"regex": "|".join(regexes)}}
+
+
+def _rule_routes(rule: Rule, path: Json, dropped: list[str]) -> Iterator[Json]:
+    """The rule for websockets (a GET, over HTTP/1.1 alone) and for all else. No timeout: answers may stream for hours."""
+    base = {
+        "name": rule.name,
+        "metadata": decided("allow", rule.slot),
+        **({"request_headers_to_remove": dropped} if dropped else {}),
+        **({"typed_per_filter_config": {rule.slot: typed(ROUTE_FILTER, config={})}} if rule.slot else {}),
+    }
+    method = [{"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(rule.methods)}}}]
+    methods = method if rule.methods else []
+    if not rule.methods or "GET" in rule.methods:
+        upgrade = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+        allowed = [{"upgrade_type": "websocket", "enabled": True}]
+        action = {"cluster": UP_H1, "timeout": "0s", "upgrade_configs": allowed}
+        yield {**base, "match": {**path, "headers": [*methods, upgrade]}, "route": action}
+    yield {
+        **base,
+        "match": {**path, **({"headers": methods} if methods else {})},
+        "route": {"cluster": UP, "timeout": "0s"},
+    }

@@ -1,0 +1,98 @@
+"""Towards the internet: every connection is verified TLS to a public address, by name and by trusted authority."""
+
+from bottlegen.sidecars.envoy_types import FORWARD_PROXY_CLUSTER, HTTP_OPTIONS, TLS_UPSTREAM, Json, extension, typed
+from bottlegen.sidecars.material import UPSTREAM_CA
+
+UP = "up"
+UP_H1 = "up_h1"
+"""HTTP/1.1 only, for websockets: an h2 server without RFC 8441 would refuse the upgrade."""
+
+# What must never be reached by a name: IANA's special-purpose registries (RFC 6890 and successors), plus Azure's
+# wire server, which is a metadata service at a public-looking address.
+_REFUSED = (
+    ("0.0.0.0", 8),  # "this network"; connects to the host itself on Linux
+    ("10.0.0.0", 8),
+    ("100.64.0.0", 10),  # carrier-grade NAT; also Alibaba's and Tailscale's own addresses
+    ("127.0.0.0", 8),
+    ("168.63.129.16", 32),  # Azure wire server
+    ("169.254.0.0", 16),  # link-local; 169.254.169.254 and ECS metadata
+    ("172.16.0.0", 12),
+    ("192.0.0.0", 24),  # IETF assignments; Oracle metadata
+    ("192.0.2.0", 24),  # documentation
+    ("192.88.99.0", 24),  # 6to4 relay anycast, deprecated
+    ("192.168.0.0", 16),
+    ("198.18.0.0", 15),  # benchmarking
+    ("198.51.100.0", 24),  # documentation
+    ("203.0.113.0", 24),  # documentation
+    ("224.0.0.0", 4),  # multicast
+    ("240.0.0.0", 4),  # reserved and broadcast
+    ("::", 96),  # unspecified, loopback, IPv4-compatible
+    ("::ffff:0:0", 96),  # IPv4-mapped
+    ("::ffff:0:0:0", 96),  # IPv4-translated
+    ("64:ff9b::", 96),  # NAT64: would carry any IPv4 address
+    ("64:ff9b:1::", 48),  # local NAT64
+    ("100::", 64),  # discard
+    ("100:0:0:1::", 64),  # dummy prefix
+    ("2001::", 23),  # IETF assignments; Teredo carries IPv4 addresses
+    ("2001:db8::", 32),  # documentation
+    ("2002::", 16),  # 6to4 carries IPv4 addresses
+    ("3fff::", 20),  # documentation
+    ("5f00::", 16),  # segment routing
+    ("fc00::", 7),  # unique local; AWS and GCP metadata
+    ("fe80::", 10),  # link-local
+    ("fec0::", 10),  # site-local, deprecated
+    ("ff00::", 8),  # multicast
+)
+
+
+def dns_cache() -> Json:
+    """The one resolver config; Envoy wants it equal in the filter and in both clusters."""
+    resolver = typed(
+        "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        dns_resolver_options={"no_default_search_domain": True},
+        query_timeout_seconds=2,
+        query_tries=2,
+    )
+    return {
+        "name": "egress",
+        "dns_lookup_family": "V4_PREFERRED",
+        "dns_query_timeout": "5s",
+        "dns_failure_refresh_rate": {"base_interval": "2s", "max_interval": "10s"},
+        "resolved_address_filter": {"ranges": [{"address_prefix": ip, "prefix_len": bits} for ip, bits in _REFUSED]},
+        "typed_dns_resolver_config": {"name": "envoy.network.dns_resolver.cares", "typed_config": resolver},
+    }
+
+
+def clusters() -> list[Json]:
+    """One cluster for all hosts and its HTTP/1.1 twin: a cluster per host would cost memory and a DNS wait at start."""
+    return [
+        _cluster(UP, {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}),
+        _cluster(UP_H1, {"explicit_http_config": {"http_protocol_options": {}}}),
+    ]
+
+
+def _cluster(name: str, protocol: Json) -> Json:
+    options = typed(
+        HTTP_OPTIONS,
+        upstream_http_protocol_options={"auto_sni": True, "auto_san_validation": True},
+        # Shorter than the keep-alive of common servers, or a request could meet a connection being closed.
+        common_http_protocol_options={"idle_timeout": "30s"},
+        **protocol,
+    )
+    return {
+        "name": name,
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "10s",
+        "cluster_type": extension(
+            "envoy.clusters.dynamic_forward_proxy", FORWARD_PROXY_CLUSTER, dns_cache_config=dns_cache()
+        ),
+        "transport_socket": _verified_tls(),
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+    }
+
+
+def _verified_tls() -> Json:
+    # Envoy verifies nothing by default and stops at TLS 1.2: both are set here, the name check in `_cluster`.
+    versions = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
+    common = {"tls_params": versions, "validation_context": {"trusted_ca": {"filename": UPSTREAM_CA}}}
+    return extension("envoy.transport_sockets.tls", TLS_UPSTREAM, common_tls_context=common)

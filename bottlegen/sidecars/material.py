@@ -1,0 +1,21 @@
+"""Where the egress sidecar finds what exists only at start; nothing here outlives the sidecar's memory."""
+
+BASE = "/run/egress"
+"""Memory-backed directory of the sidecar. A runtime without mounts of its own moves it with `specialise`."""
+
+CONFIG = f"{BASE}/envoy.json"
+TOKENS = f"{BASE}/sds/tokens.json"
+UPSTREAM_CA = f"{BASE}/upstream-ca.pem"
+
+
+def leaf_name(host: str) -> str:
+    """The file stem of a host's certificate: `*.example.org` is stored as `_wildcard.example.org`."""
+    return "_wildcard" + host[1:] if host.startswith("*.") else host
+
+
+def leaf_chain(host: str) -> str:
+    return f"{BASE}/tls/{leaf_name(host)}.pem"
+
+
+def leaf_key(host: str) -> str:
+    return f"{BASE}/tls/{leaf_name(host)}.key"

@@ -1,0 +1,148 @@
+"""The last step of the egress config, where this host's addresses and this start's credentials join it.
+
+`specialise` only narrows what the bundle says: one address to listen on, one place for files, fixed addresses of names
+that the routes already allow. TLS verification towards a fixed address stays as it is for any other.
+"""
+
+import base64
+import copy
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bottlegen.render import canonical_json
+from bottlegen.secret import Secret
+from bottlegen.sidecars.envoy_front import ANY_ADDRESS
+from bottlegen.sidecars.envoy_upstream import UP, UP_H1
+from bottlegen.sidecars.material import BASE
+from runtime.host import split_address
+
+Json = dict[str, Any]
+
+
+def specialise(config: bytes, *, address: str, static_hosts: Mapping[str, str], base_dir: str = BASE) -> bytes:
+    """The config for one start: bound to the numeric `address`, reading its material below `base_dir`.
+
+    Each name in `static_hosts` that a route covers goes to its `address` or `address:port` (default: the route's port),
+    exempt from the refusal of private addresses; other names are ignored.
+    """
+    ipaddress.ip_address(address)
+    tree: Json = json.loads(config)
+    resources: Json = tree["static_resources"]
+    for listener in resources["listeners"]:
+        if "address" in listener:
+            _bind(listener["address"]["socket_address"], address)
+        else:
+            resources["clusters"] += _pin(listener, resources["clusters"], static_hosts)
+    return canonical_json(_moved(tree, base_dir.rstrip("/")))
+
+
+def sds(values: Mapping[str, Secret], schemes: Mapping[str, str] | None = None) -> bytes:
+    """Envoy's secrets file: every slot and its credential. An empty value revokes: its routes then answer 401.
+
+    `schemes` maps slots to their scheme: for `Basic` the value is `user:password` and is encoded here (RFC 7617).
+    """
+    encoded = {slot: _encoded(value.reveal(), (schemes or {}).get(slot, "")) for slot, value in values.items()}
+    return canonical_json({"resources": [_secret(slot, encoded[slot]) for slot in sorted(encoded)]})
+
+
+def leaf_names(routes_json: bytes) -> tuple[str, ...]:
+    """The host patterns that need a certificate, from the bundle's routes.json."""
+    return tuple(sorted({route["host"] for route in json.loads(routes_json)["routes"]}))
+
+
+def _encoded(value: str, scheme: str) -> str:
+    return base64.b64encode(value.encode()).decode() if value and scheme.lower() == "basic" else value
+
+
+def _secret(slot: str, value: str) -> Json:
+    return {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": slot,
+        "generic_secret": {"secret": {"inline_string": value}},
+    }
+
+
+def _bind(socket: Json, address: str) -> None:
+    if socket["address"] == ANY_ADDRESS:
+        socket["address"] = address
+
+
+def _pin(listener: Json, clusters: list[Json], static_hosts: Mapping[str, str]) -> list[Json]:
+    """Lead the names that this listener covers to clusters of their own, which are returned."""
+    port = int(listener["name"].rpartition("_")[2])
+    chains = {_server_name(chain): chain for chain in listener["filter_chains"]}
+    templates = [cluster for cluster in clusters if cluster["name"] in (UP, UP_H1)]
+    made: list[Json] = []
+    for name, target in sorted(static_hosts.items()):
+        pattern = _covering(name, chains)
+        if pattern is None:
+            continue
+        chain = chains[pattern]
+        if pattern != name:
+            chain = _clone(chain, pattern, name)
+            listener["filter_chains"].append(chain)
+        _lead(chain, {template["name"]: _static_name(template, name, port) for template in templates})
+        made += [_static(template, name, port, *split_address(target, port)) for template in templates]
+    return made
+
+
+def _server_name(chain: Json) -> str:
+    return str(chain["filter_chain_match"]["server_names"][0])
+
+
+def _covering(name: str, patterns: Mapping[str, Json]) -> str | None:
+    """The most specific pattern that covers `name`: itself, or the longest `*.suffix`."""
+    if name in patterns:
+        return name
+    labels = name.split(".")
+    suffixes = ("*." + ".".join(labels[index:]) for index in range(1, len(labels)))
+    return next((suffix for suffix in suffixes if suffix in patterns), None)
+
+
+def _clone(chain: Json, pattern: str, name: str) -> Json:
+    """A wildcard's chain for one of its names. The certificate stays the wildcard's, which covers one label."""
+    clone = copy.deepcopy(chain)
+    clone["name"] = chain["name"].replace(pattern, name)
+    clone["filter_chain_match"]["server_names"] = [name]
+    for host in _hosts(clone):
+        host["domains"] = [domain.replace(pattern, name) for domain in host["domains"]]
+    return clone
+
+
+def _hosts(chain: Json) -> list[Json]:
+    hosts: list[Json] = chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+    return hosts
+
+
+def _lead(chain: Json, renamed: Mapping[str, str]) -> None:
+    for host in _hosts(chain):
+        for route in host["routes"]:
+            action = route.get("route", {})
+            if action.get("cluster") in renamed:
+                action["cluster"] = renamed[action["cluster"]]
+
+
+def _static_name(template: Json, name: str, port: int) -> str:
+    return f"{template['name']}/{name}:{port}"
+
+
+def _static(template: Json, name: str, port: int, address: str, target_port: int) -> Json:
+    """`template` with one fixed endpoint in place of a resolver; its TLS and protocol settings are kept."""
+    cluster = {key: value for key, value in template.items() if key not in ("cluster_type", "lb_policy")}
+    cluster["name"] = _static_name(template, name, port)
+    endpoint = {"address": {"socket_address": {"address": address, "port_value": target_port}}}
+    assignment = {"cluster_name": cluster["name"], "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]}
+    return {**cluster, "type": "STATIC", "load_assignment": assignment}
+
+
+def _moved(value: Any, base_dir: str) -> Any:
+    """Every path below BASE moved below `base_dir`. A path is a whole string, so no other text can be touched."""
+    if isinstance(value, dict):
+        return {key: _moved(item, base_dir) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, base_dir) for item in value]
+    if isinstance(value, str) and value.startswith(f"{BASE}/"):
+        return base_dir + value.removeprefix(BASE)
+    return value

@@ -122,11 +122,10 @@ class Resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarPlan:
-    """One sidecar as data. `files` stand below `sidecars/<name>/` in the bundle; tmpfs sizes are bytes."""
+    """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes."""
 
     name: str
     image: Image
-    image_files: tuple[RenderedFile, ...]
     command: tuple[str, ...]
     files: tuple[RenderedFile, ...]
     networks: tuple[str, ...]

@@ -16,7 +16,7 @@ from bottlegen.hostview import HostProvision, HostView
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
-from runtime import ca, egress, secrets
+from runtime import ca, egress, material, secrets
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
 from runtime.host import HostConfig
 
@@ -112,8 +112,7 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
 def _bring_up(
     spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
 ) -> None:
-    routes = egress.read_routes(spec.bundle.data("routes.json"))
-    authority = ca.mint(routes.hosts, bottle=spec.bottle, now=_now())
+    authority = ca.mint(material.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
     endpoints = runtime.create(spec)
     config = egress.specialise(
         spec.bundle.data("sidecars/egress/envoy.json"),
@@ -127,7 +126,7 @@ def _bring_up(
     )
     with ThreadPoolExecutor(max_workers=1) as pool:
         ready = pool.submit(runtime.wait_ready, spec.bottle, "egress", READY_SECONDS)
-        runtime.create_agent(spec, routes.exact_hosts)
+        runtime.create_agent(spec, material.exact_hosts(spec.bundle))
         ready.result()
     runtime.place(
         spec.bottle,
@@ -184,7 +183,7 @@ def refresh(
 ) -> tuple[str, ...]:
     """Replace the credentials of a running bottle by the host's present ones; the slots that were written."""
     gathered = gather(bundle, host)
-    runtime.place(bottle, "egress", (egress.tokens_file(gathered.values),))
+    runtime.place(bottle, "egress", (material.tokens_file(bundle, gathered.values),))
     if files := _provisioned_files(gathered.provision):
         runtime.place(bottle, _AGENT, files)
     return tuple(sorted(gathered.values))

@@ -3,13 +3,15 @@
 What the config does was tried against the pinned Envoy; each claim is kept by a test in tests/dataplane.
 """
 
+from bottlegen.pins import Pins
+from bottlegen.plan import Image, RenderedFile, Resources, SidecarPlan
 from bottlegen.render import canonical_json
 from bottlegen.routes import HostRules, Rule, RouteSet
 from bottlegen.sidecars.envoy_front import connect_listener, inner_cluster, transparent_listener
 from bottlegen.sidecars.envoy_inner import inner_listener
 from bottlegen.sidecars.envoy_types import Json, extension
 from bottlegen.sidecars.envoy_upstream import clusters
-from bottlegen.sidecars.material import CONFIG
+from bottlegen.sidecars.material import BASE, CONFIG
 
 ROUTES_FORMAT = 1
 ARGUMENTS = (
@@ -21,6 +23,9 @@ ARGUMENTS = (
 )  # fmt: skip
 """Arguments of the sidecar's `envoy`."""
 
+_MIB = 1024 * 1024
+_TMPFS_BYTES = 16 * _MIB
+_MEMORY_BYTES = 512 * _MIB
 _MAX_CONNECTIONS = 1000
 _RE2_PROGRAM = 100_000
 """The default of 100 instructions refuses ordinary paths; routes keep each expression near a kilobyte."""
@@ -85,4 +90,20 @@ def _connection_limit() -> Json:
 def _internal_listeners() -> Json:
     return extension(
         "envoy.bootstrap.internal_listener", "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+    )
+
+
+def prepare(profile_name: str, routes: RouteSet, pins: Pins) -> SidecarPlan:
+    """Every bottle has this sidecar, also one without routes: it is what says no."""
+    return SidecarPlan(
+        name="egress",
+        image=Image(context="images/egress", base=pins.base, artifacts=pins.artifacts("envoy")),
+        command=("envoy", *ARGUMENTS),
+        files=(
+            RenderedFile(path="sidecars/egress/envoy.json", data=render(profile_name, routes)),
+            RenderedFile(path="routes.json", data=routes_json(routes), mode=0o600),
+        ),
+        networks=("bottle", "outside"),
+        tmpfs=((BASE, _TMPFS_BYTES), ("/tmp", _TMPFS_BYTES)),  # noqa: S108 - in the sidecar
+        resources=Resources(cpus=2, memory=_MEMORY_BYTES, pids=64),
     )

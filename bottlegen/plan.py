@@ -1,6 +1,6 @@
 """The values that cross between profile, provider, sidecar and bundle: frozen, tuples only, no host data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 WORKSPACE = "/workspace"
 """Where the workspace is mounted in every bottle, whatever its path on the host (a bundle holds no host path)."""
@@ -27,7 +27,8 @@ class Auth:
 class Route:
     """What an agent may reach. Empty `methods` or `paths` allow any.
 
-    `tls_passthrough` None leaves the word to the other routes of the host; `origin` is where it stands, for messages.
+    `tls_passthrough` None leaves the word to the other routes of the host; `origin` is where it stands, for messages,
+    and no part of what the route is.
     """
 
     host: str
@@ -36,7 +37,7 @@ class Route:
     paths: tuple[str, ...] = ()
     auth: Auth | None = None
     tls_passthrough: bool | None = None
-    origin: str = ""
+    origin: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,159 @@
+"""Rules for the single values of a profile: each function returns the value in its one spelling or raises Refusal."""
+
+import math
+import re
+from urllib.parse import unquote
+
+from bottlegen import agent_env, paths, secret_shapes
+from bottlegen.wording import Refusal, shown
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")
+"""RFC 9110, 5.6.2."""
+
+_METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}\Z")
+_TOKEN_REF = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z")
+_SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB|TiB)\Z")
+_UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_MEMORY = (64 * 2**20, 2**50)
+_LONGEST_PATH = 1024
+
+_FRAMING = frozenset({
+    "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "expect",
+    "via", "forwarded", "http2-settings", "content-encoding", "content-type",
+})  # fmt: skip
+_FRAMING_PREFIXES = ("proxy-", "x-forwarded-", "x-envoy-", "sec-", "access-control-")
+
+
+def method(text: str) -> str:
+    upper = text.upper()
+    if upper == "*":
+        raise Refusal("method '*' is no method", "leave methods out to allow all of them")
+    if not _METHOD.match(upper):
+        raise Refusal(f"method {shown(text)} is no HTTP method", 'methods = ["GET", "POST"]')
+    if upper in ("CONNECT", "TRACE"):
+        raise Refusal(
+            f"method {shown(upper)} cannot be allowed", "remove it: tunnels and echoes go around the proxy's rules"
+        )
+    return upper
+
+
+def path_pattern(text: str) -> str:
+    if reason := paths.refusal(text):
+        raise Refusal(f"path {shown(text)}: {reason}", 'write it decoded, like "/repos/*/issues" or "/v1/**"')
+    if len(text) > _LONGEST_PATH:
+        raise Refusal(f"path is longer than {_LONGEST_PATH} characters", 'shorten it with "*" or "/**"')
+    return text
+
+
+def header(text: str) -> str:
+    lower = text.lower()
+    if not _TOKEN.match(text):
+        raise Refusal(f"header {shown(text)} is no header name", 'header = "authorization" or "x-api-key"')
+    if lower in _FRAMING or lower.startswith(_FRAMING_PREFIXES):
+        raise Refusal(f"header {shown(text)} must not be set by a route", 'header = "authorization" or "x-api-key"')
+    return lower
+
+
+def scheme(text: str) -> str:
+    if text and not _TOKEN.match(text):
+        raise Refusal(
+            f"scheme {shown(text)} is no authorisation scheme", 'scheme = "Bearer", "token", or "" for the value alone'
+        )
+    return _not_secret(text, "scheme")
+
+
+def token_ref(text: str) -> str:
+    """The name of a secret on the host; what looks like the secret itself is refused without repeating it."""
+    if kind := secret_shapes.literal_kind(text):
+        raise Refusal(f"the name of a secret is wanted, and this looks like {kind}",
+                      "name it, for example GITHUB_TOKEN, and keep its value on the host; then revoke this one")  # fmt: skip
+    if not _TOKEN_REF.match(text):
+        raise Refusal(
+            f"{shown(text)} is no name for a secret", "name it like an environment variable, for example GITHUB_TOKEN"
+        )
+    return text
+
+
+def env_name(text: str) -> str:
+    if not _ENV_NAME.match(text):
+        raise Refusal(
+            f"{shown(text)} is no name for an environment variable",
+            "letters, digits and '_', not starting with a digit",
+        )
+    if agent_env.owns(text):
+        raise Refusal(
+            f"env name {shown(text)} belongs to the bottle",
+            "remove it: the bottle sets its proxy, trust, home and path itself",
+        )
+    return text
+
+
+def env_value(text: str) -> str:
+    if len(text) > 32_768:
+        raise Refusal("env value is longer than 32768 characters", "put it into a file of the workspace")
+    return _not_secret(text, "env value")
+
+
+def _not_secret(text: str, noun: str) -> str:
+    if kind := secret_shapes.literal_kind(text):
+        raise Refusal(f"{noun} looks like {kind}",
+                      "keep it on the host and let a route inject it: auth = { token_ref = \"NAME\" }; then revoke this one")  # fmt: skip
+    return text
+
+
+def version(text: str) -> str:
+    if not _VERSION.match(text):
+        raise Refusal(f"version {shown(text)} is no version", 'version = "1.2.3"')
+    return text
+
+
+def argument(text: str) -> str:
+    return _not_secret(text, "command argument")
+
+
+def relative_path(text: str) -> str:
+    """A path below the directory it starts from, without './' and doubled or trailing slashes."""
+    decoded = _decoded(text)
+    fix = 'write it relative to the workspace, like "src/generated"'
+    if not text.strip():
+        raise Refusal("path is empty", 'write "." for the directory itself')
+    if len(text) > _LONGEST_PATH:
+        raise Refusal(f"path is longer than {_LONGEST_PATH} characters", fix)
+    if "\\" in decoded:
+        raise Refusal(f"path {shown(text)} has a backslash", fix)
+    if decoded.startswith("/") or re.match(r"[A-Za-z]:", decoded):
+        raise Refusal(f"path {shown(text)} is absolute", fix)
+    if decoded.startswith("~"):
+        raise Refusal(f"path {shown(text)} starts with '~'", fix)
+    if ".." in decoded.split("/"):
+        raise Refusal(f"path {shown(text)} leaves its directory ('..')", fix)
+    return "/".join(part for part in text.split("/") if part not in ("", ".")) or "."
+
+
+def _decoded(text: str) -> str:
+    """Percent-decoding until nothing changes, so that no layer of it can hide a traversal."""
+    for _ in range(8):
+        if (once := unquote(text)) == text:
+            return text
+        text = once
+    raise Refusal("path is percent-encoded many times over", "write it decoded")
+
+
+def memory(value: object) -> object:
+    """Bytes from '4GiB' or a number of bytes; other types are left to the type check."""
+    if isinstance(value, str):
+        match = _SIZE.match(value)
+        if not match:
+            raise Refusal(f"memory {shown(value)} is no size", 'memory = "4GiB", "512MiB", or a number of bytes')
+        value = int(match[1]) * _UNITS[match[2]]
+    if isinstance(value, int) and not isinstance(value, bool) and not _MEMORY[0] <= value <= _MEMORY[1]:
+        raise Refusal("memory is below 64MiB or above 1024TiB", 'memory = "4GiB"')
+    return value
+
+
+def cpus(value: float) -> float:
+    if not math.isfinite(value) or not 0.1 <= value <= 1024 or round(value, 3) != value:
+        raise Refusal("cpus is not between 0.1 and 1024 in thousandths", "cpus = 2")
+    return value

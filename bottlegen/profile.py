@@ -1,0 +1,186 @@
+"""A profile as a value: whatever file form and inheritance it came from, equal content is an equal Profile."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Literal
+
+from bottlegen import diagnosis, inheritance
+from bottlegen.errors import PlanError, Problem, ProfileError, Where
+from bottlegen.plan import AgentProvider, Auth, Resources, Route
+from bottlegen.profile_schema import ProfileTable, RouteTable
+from bottlegen.source import MAX_BYTES, Source
+from bottlegen.wording import Keys, dotted, shown
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_MAX_PROBLEMS = 50
+
+ProviderFields = Mapping[str, frozenset[str]]
+"""For each template the fields of `agent_provider` that only some templates take, such as `auth_token`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """`path` is relative to where the bottle is started, `read_only` to `path`."""
+
+    mode: Literal["bind", "none"] = "bind"
+    path: str = "."
+    read_only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """`env` is sorted by name. The sources serve messages alone and take no part in equality."""
+
+    name: str
+    agent: AgentProvider
+    resources: Resources
+    routes: tuple[Route, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    workspace: Workspace = Workspace()
+    runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
+    isolation: Literal["vm", "container", "process"] | None = None
+    home: Literal["kept", "ephemeral"] = "kept"
+    sources: tuple[Source, ...] = field(default=(), compare=False, repr=False)
+
+    def where(self, *keys: str | int) -> Where:
+        """The place of `keys`, such as ("egress", "routes", 3, "host") of the merged profile, in the file it is from."""
+        return _where(self.sources, keys)
+
+    def with_lines(self, error: PlanError) -> PlanError:
+        """`error` with the lines of this profile's routes: their `origin` has none, since finding one costs a scan."""
+        return PlanError(self._with_lines(problem) for problem in error.problems)
+
+    def _with_lines(self, problem: Problem) -> Problem:
+        what, first = problem.what, problem.where
+        for index, route in enumerate(self.routes):
+            if route.origin and route.origin in what:
+                where = self.where("egress", "routes", index)
+                what = what.replace(route.origin, f"{where.file}:{where.line} {where.field}")
+                first = first or where
+        return Problem(what=what, where=first, fix=problem.fix)
+
+
+def read_file(name: str) -> bytes:
+    """At most one byte more of a regular file than a profile may have."""
+    path = Path(name)
+    if path.exists() and not path.is_file():
+        raise OSError(None, "not a regular file")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def load(
+    path: str | PurePath,
+    read: Callable[[str], bytes] = read_file,
+    *,
+    provider_fields: ProviderFields,
+) -> Profile:
+    """The profile in the file `path`, merged with what it extends; ProfileError lists everything that is wrong.
+
+    `read` gets the path of every file, `..` worked out, and raises OSError for a missing one.
+    """
+    path = PurePath(path).as_posix()
+    sources, problems = inheritance.read_all(path, read)
+    tables = []
+    for source in sources:
+        table, mistakes = diagnosis.read(source)
+        tables.append(table)
+        problems += mistakes
+    name = inheritance.stem(path)
+    if not _NAME.match(name):
+        what = f"{shown(name)} is no name for a profile"
+        problems.append(
+            Problem(what=what, where=Where(file=path), fix="name the file with a-z, 0-9 and '-', at most 63 characters")
+        )
+    if inheritance.complete(path, sources):
+        problems += _provider_problems(sources, provider_fields)
+    if problems:
+        raise ProfileError(_first(problems))
+    table = tables[0] if len(tables) == 1 else ProfileTable.model_validate(inheritance.merged(sources))
+    assert table is not None  # a file without problems has a table
+    return _profile(name, table, sources)
+
+
+def _first(problems: Sequence[Problem]) -> Iterator[Problem]:
+    yield from problems[:_MAX_PROBLEMS]
+    if len(problems) > _MAX_PROBLEMS:
+        yield Problem(what=f"{len(problems) - _MAX_PROBLEMS} more problems are not shown", fix="mend these first")
+
+
+def _provider_problems(sources: Sequence[Source], provider_fields: ProviderFields) -> Iterator[Problem]:
+    """What can only be judged on the merged profile: the template and the fields it takes."""
+    provider = inheritance.merged(sources).get("agent_provider", {})
+    if not isinstance(provider, dict):
+        return
+    template = provider.get("template")
+    valid = ", ".join(sorted(provider_fields))
+    if template is None:
+        yield Problem(
+            what="missing field 'template': no file says which agent the bottle serves",
+            where=sources[-1].where(("agent_provider", "template")),
+            fix=f"add to [agent_provider]: template = one of {valid}",
+        )
+    elif isinstance(template, str) and template not in provider_fields:
+        what, fix = diagnosis.unknown((template,), provider_fields, noun="template")
+        yield Problem(what=what, where=_where(sources, ("agent_provider", "template")), fix=fix)
+    elif isinstance(template, str):
+        special = frozenset[str]().union(*provider_fields.values())
+        for name in sorted((special & provider.keys()) - provider_fields[template]):
+            takers = ", ".join(sorted(other for other, names in provider_fields.items() if name in names))
+            yield Problem(
+                what=f"'{name}' is a field of another provider: '{template}' does not take it",
+                where=_where(sources, ("agent_provider", name)),
+                fix=f"remove it, or use one of the templates that take it: {takers}",
+            )
+
+
+def _where(sources: Sequence[Source], keys: Keys) -> Where:
+    if keys[:2] == ("egress", "routes") and len(keys) > 2 and isinstance(keys[2], int):
+        source, index = inheritance.route_owners(sources)[keys[2]]
+        return source.where((*keys[:2], index, *keys[3:]))
+    holders = (source for source in reversed(sources) if source.holds(keys))
+    return next(holders, sources[-1]).where(keys)
+
+
+def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Profile:
+    provider, workspace, resources = table.agent_provider, table.workspace, table.resources
+    assert provider.template is not None  # checked on the merged data
+    owners = inheritance.route_owners(sources)
+    return Profile(
+        name=name,
+        agent=AgentProvider(
+            template=provider.template,
+            auth_token=provider.auth_token or "",
+            forward_host_credentials=provider.forward_host_credentials or False,
+            version=provider.version or "",
+            command=tuple(provider.command or ()),
+        ),
+        routes=tuple(
+            _route(route, f"{source.name} {dotted(('egress', 'routes', index))}")
+            for route, (source, index) in zip(table.egress.routes, owners, strict=True)
+        ),
+        env=tuple(sorted(table.env.items())),
+        workspace=Workspace(
+            mode=workspace.mode, path=workspace.path, read_only=tuple(dict.fromkeys(workspace.read_only))
+        ),
+        resources=Resources(cpus=resources.cpus, memory=resources.memory, pids=resources.pids),
+        runtime=table.runtime,
+        isolation=table.isolation,
+        home=table.home,
+        sources=sources,
+    )
+
+
+def _route(table: RouteTable, origin: str) -> Route:
+    auth = table.auth
+    return Route(
+        host=table.host,
+        port=table.port,
+        methods=tuple(table.methods or ()),
+        paths=tuple(table.paths or ()),
+        auth=Auth(token_ref=auth.token_ref, scheme=auth.scheme, header=auth.header) if auth else None,
+        tls_passthrough=table.pipelock.tls_passthrough,
+        origin=origin,
+    )

@@ -1,0 +1,176 @@
+"""The form of a profile file: every field with its type, rule, default and description, also for the reference."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from bottlegen import fields, hostname
+from bottlegen.wording import Refusal
+
+DEFAULT_MEMORY = 4 * 2**30
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _not_empty(value: list[str]) -> list[str]:
+    if not value:
+        raise Refusal("the list is empty", "leave the field out, or write what it should hold")
+    return value
+
+
+Host = Annotated[str, AfterValidator(hostname.parse)]
+Method = Annotated[str, AfterValidator(fields.method)]
+PathRule = Annotated[str, AfterValidator(fields.path_pattern)]
+TokenRef = Annotated[str, AfterValidator(fields.token_ref)]
+RelativePath = Annotated[str, AfterValidator(fields.relative_path)]
+
+
+class _Table(BaseModel):
+    """A table refuses keys it does not know, and types it would have to convert."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class AuthTable(_Table):
+    """The credential that the egress sidecar adds; the agent never has it."""
+
+    token_ref: TokenRef = Field(
+        description="Name of the secret on the host, like an environment variable; never its value."
+    )
+    scheme: Annotated[str, AfterValidator(fields.scheme)] = Field(
+        default="Bearer", description="Word before the value, such as `Bearer` or `token`; empty for the value alone."
+    )
+    header: Annotated[str, AfterValidator(fields.header)] = Field(
+        default="authorization", description="Header that carries it, in lower case, such as `x-api-key`."
+    )
+
+
+class PipelockTable(_Table):
+    """Inspection of what leaves the bottle."""
+
+    tls_passthrough: bool | None = Field(
+        default=None,
+        description="Pass this host's traffic without content inspection; all routes of a host must agree.",
+    )
+
+
+class RouteTable(_Table):
+    """One thing the agent may reach. What no route allows is refused."""
+
+    host: Host = Field(
+        description="Exact name, or `*.suffix` for any depth below it; lower-cased, a trailing dot dropped."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=443, description="TCP port of the host; TLS is spoken on every port."
+    )
+    methods: Annotated[list[Method], AfterValidator(_not_empty)] | None = Field(
+        default=None, description="HTTP methods allowed; any when left out. CONNECT and TRACE never are."
+    )
+    paths: Annotated[list[PathRule], AfterValidator(_not_empty)] | None = Field(
+        default=None,
+        description="Paths allowed, written decoded; any when left out. `*` covers one segment or a part of it, "
+        "a last `/**` the path itself and everything below.",
+    )
+    auth: AuthTable | None = Field(
+        default=None, description="Credential that the egress sidecar adds to requests of this route."
+    )
+    pipelock: PipelockTable = Field(default=PipelockTable(), description="Settings of the inspecting proxy.")
+
+
+class EgressTable(_Table):
+    """The agent's only way out."""
+
+    routes: list[RouteTable] = Field(default=[], description="What the agent may reach; the order carries no meaning.")
+
+
+class AgentProviderTable(_Table):
+    """Which agent the bottle serves."""
+
+    template: str | None = Field(
+        default=None,
+        description="Name of the provider, such as `codex`, `claude` or `shell`. "
+        "Required, here or in a file of `extends`.",
+    )
+    auth_token: TokenRef | None = Field(
+        default=None, description="Name of the host secret the provider injects; only for providers that take one."
+    )
+    forward_host_credentials: bool | None = Field(
+        default=None,
+        description="Use the login of the agent on the host; its tokens stay outside of the bottle. "
+        "Only for providers that can.",
+    )
+    version: Annotated[str, AfterValidator(fields.version)] | None = Field(
+        default=None, description="Version of the agent; the pinned one when left out."
+    )
+    command: Annotated[list[Annotated[str, AfterValidator(fields.argument)]], AfterValidator(_not_empty)] | None = (
+        Field(default=None, description="Command to start instead of the provider's own.")
+    )
+
+
+class WorkspaceTable(_Table):
+    """The directory the agent works in."""
+
+    mode: Literal["bind", "none"] = Field(
+        default="bind", description="`bind` shows a directory of the host to the agent, `none` gives it an empty one."
+    )
+    path: RelativePath = Field(default=".", description="Directory to bind, relative to where the bottle is started.")
+    read_only: list[RelativePath] = Field(
+        default=[], description="Paths inside the workspace that the agent cannot write."
+    )
+
+
+class ResourcesTable(_Table):
+    """Limits of the agent."""
+
+    cpus: Annotated[
+        float, AfterValidator(fields.cpus), WithJsonSchema({"type": "number", "minimum": 0.1, "maximum": 1024})
+    ] = Field(default=2.0, description="Processors, in steps of a thousandth.")
+    memory: Annotated[
+        int,
+        BeforeValidator(fields.memory),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]{1,9}[KMGT]iB$"}),
+    ] = Field(default=DEFAULT_MEMORY, description="Memory as `512MiB`, `4GiB` or a number of bytes.")
+    pids: Annotated[int, Field(ge=16, le=4_194_304)] = Field(default=512, description="Processes and threads at once.")
+
+
+class ProfileTable(_Table):
+    """A bottle profile."""
+
+    extends: Annotated[
+        list[str],
+        BeforeValidator(_one_or_more),
+        WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}}),
+    ] = Field(
+        default=[],
+        description="Profiles to start from: paths relative to this file, a later one wins over an earlier one and "
+        "this file over all. Tables are merged, routes and read-only paths added up, everything else replaced.",
+    )
+    agent_provider: AgentProviderTable = Field(
+        default=AgentProviderTable(), description="Which agent the bottle serves."
+    )
+    egress: EgressTable = Field(default=EgressTable(), description="The agent's only way out.")
+    env: dict[Annotated[str, AfterValidator(fields.env_name)], Annotated[str, AfterValidator(fields.env_value)]] = (
+        Field(
+            default={},
+            description="Variables of the agent's environment, as text. Not for secrets, and not for names the "
+            "bottle sets itself.",
+        )
+    )
+    workspace: WorkspaceTable = Field(default=WorkspaceTable(), description="The directory the agent works in.")
+    resources: ResourcesTable = Field(default=ResourcesTable(), description="Limits of the agent.")
+    runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = Field(
+        default="auto", description="What runs the bottle; `auto` takes the strongest the host has."
+    )
+    isolation: Literal["vm", "container", "process"] | None = Field(
+        default=None, description="Weakest isolation that is acceptable, `vm` being the strongest."
+    )
+    home: Literal["kept", "ephemeral"] = Field(
+        default="kept", description="Whether the agent's home outlives the bottle, so that it can resume."
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a profile, for editors."""
+    return ProfileTable.model_json_schema()

@@ -1,0 +1,161 @@
+"""Bytes of a TOML or YAML file to plain data that knows its lines: bounded in time and memory, ProfileError otherwise.
+
+The limits are far above any real profile and far below what hurts; lines are worked out only when a message needs one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from bottlegen import toml_source, yaml_source
+from bottlegen.errors import Problem, ProfileError, Where
+from bottlegen.wording import UNSEEN, Keys, Refusal, code_point, dotted
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_NODES = 50_000
+
+_FORMATS = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml"}
+# Tab and line ends belong to the text of a file, though to no value in it.
+_RAW_UNSEEN = re.compile(r"(?![\t\n\r])" + UNSEEN.pattern)
+_INTEGER = 2**63
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """A value that no document may hold, wherever it stands."""
+
+    keys: Keys
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parsed file: `data` as written, `flaws` in its values. Treat `data` as read-only."""
+
+    name: str
+    text: str
+    data: Mapping[str, object]
+    flaws: tuple[Flaw, ...]
+    yaml_lines: Mapping[Keys, int] | None
+
+    @cached_property
+    def lines(self) -> Mapping[Keys, int]:
+        return self.yaml_lines if self.yaml_lines is not None else toml_source.lines(self.text)
+
+    def line(self, keys: Keys) -> int | None:
+        """The line of `keys`, or of the nearest table around it that is written down."""
+        while keys and keys not in self.lines:
+            keys = keys[:-1]
+        return self.lines.get(keys)
+
+    def where(self, keys: Keys) -> Where:
+        return Where(file=self.name, line=self.line(keys), field=dotted(keys))
+
+    def holds(self, keys: Keys) -> bool:
+        """Whether this file itself writes `keys`."""
+        value: object = self.data
+        for key in keys:
+            if isinstance(value, Mapping) and key in value:
+                value = value[key]
+            elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+                value = value[key]
+            else:
+                return False
+        return True
+
+
+def parse(name: str, raw: bytes) -> Source:
+    """Parse the bytes of file `name` by its ending; ProfileError when they are no sound document."""
+    suffix = name[name.rfind(".") :] if "." in name else ""
+    if suffix not in _FORMATS:
+        raise _error(name, None, "a profile is a .toml, .yaml or .yml file", f"rename it, for example to '{name}.toml'")
+    text = _decode(name, raw)
+    try:
+        if _FORMATS[suffix] == "toml":
+            data, yaml_lines = toml_source.parse(text), None
+        else:
+            data, yaml_lines = yaml_source.parse(text, max_depth=MAX_DEPTH, max_nodes=MAX_NODES)
+        flaws = tuple(_flaws(data))
+    except toml_source.Broken as e:
+        raise ProfileError(_problem(name, line, what, fix) for line, what, fix in e.flaws) from e
+    except Refusal as e:
+        raise _error(name, None, e.what, e.fix) from e
+    return Source(name=name, text=text, data=data, flaws=flaws, yaml_lines=yaml_lines)
+
+
+def _problem(name: str, line: int | None, what: str, fix: str) -> Problem:
+    return Problem(what=what, where=Where(file=name, line=line), fix=fix)
+
+
+def _error(name: str, line: int | None, what: str, fix: str) -> ProfileError:
+    return ProfileError(_problem(name, line, what, fix))
+
+
+def _decode(name: str, raw: bytes) -> str:
+    if len(raw) > MAX_BYTES:
+        raise _error(
+            name,
+            None,
+            f"file is larger than {MAX_BYTES // 1024} KiB",
+            "keep a profile to settings; split it with extends",
+        )
+    if raw.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise _error(name, 1, "file begins with a byte order mark", "save it as UTF-8 without BOM")
+    if b"\0" in raw:
+        line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
+        raise _error(name, line, "file is binary: it holds a NUL byte", "save it as UTF-8 text")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        raise _error(name, line, f"file is not UTF-8: byte 0x{raw[e.start]:02x}", "save it as UTF-8 text") from e
+    if match := _RAW_UNSEEN.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise _error(
+            name,
+            line,
+            f"control character {code_point(match[0])}",
+            "delete the character: what is reviewed must be what is read",
+        )
+    return text
+
+
+def _flaws(data: Mapping[str, object]) -> Iterator[Flaw]:
+    """Walk all values without recursion; Refusal when there are too many or too deep ones."""
+    todo: list[tuple[Keys, object]] = [((), data)]
+    nodes = 0
+    while todo:
+        keys, value = todo.pop()
+        nodes += 1
+        if nodes > MAX_NODES:
+            raise Refusal(f"more than {MAX_NODES} values", "keep a profile to settings; split it with extends")
+        if isinstance(value, dict | list):
+            if len(keys) >= MAX_DEPTH:
+                raise Refusal(f"tables or lists are nested deeper than {MAX_DEPTH}", "a profile needs four levels")
+            todo.extend(((*keys, key), child) for key, child in _children(value))
+            if isinstance(value, dict):
+                yield from (flaw for key in value if (flaw := _flaw((*keys, key), key, "key")))
+        elif flaw := _flaw(keys, value, "value"):
+            yield flaw
+
+
+def _children(value: dict[str, object] | list[object]) -> Iterator[tuple[str | int, object]]:
+    yield from value.items() if isinstance(value, dict) else enumerate(value)
+
+
+def _flaw(keys: Keys, value: object, noun: str) -> Flaw | None:
+    if isinstance(value, str):
+        match = UNSEEN.search(value)
+        return (
+            Flaw(keys, f"control character {code_point(match[0])} in a {noun}", "delete the character")
+            if match
+            else None
+        )
+    if value is None:
+        return Flaw(keys, "a value is missing (null)", "give it a value, or remove the key")
+    if isinstance(value, int) and not -_INTEGER <= value < _INTEGER:
+        return Flaw(keys, "number is out of range (64 bit)", "write a smaller number")
+    return None

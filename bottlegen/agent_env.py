@@ -14,7 +14,7 @@ USER = "agent"
 _NO_PROXY = "localhost,127.0.0.1,::1"
 _BUNDLE_NAMES = (
     "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "AWS_CA_BUNDLE",
-    "CARGO_HTTP_CAINFO", "DENO_CERT", "CODEX_CA_CERTIFICATE",
+    "CARGO_HTTP_CAINFO", "DENO_CERT",
 )  # fmt: skip
 
 # Not set by the bottle, but they would move its proxy or trust, switch checks off, or reach into its entry gate.

@@ -54,18 +54,11 @@ class Bundle:
 
     def below(self, folder: str) -> tuple[RenderedFile, ...]:
         """The files under `folder/`, sorted by path."""
-        return tuple(
-            self.files[path]
-            for path in sorted(self.files)
-            if path.startswith(f"{folder}/")
-        )
+        return tuple(self.files[path] for path in sorted(self.files) if path.startswith(f"{folder}/"))
 
 
 def tree_digest(files: Mapping[str, RenderedFile]) -> bytes:
-    regulars = {
-        path: nar.Regular(file.data, bool(file.mode & 0o100))
-        for path, file in files.items()
-    }
+    regulars = {path: nar.Regular(file.data, bool(file.mode & 0o100)) for path, file in files.items()}
     return nar.tree_digest(nar.plant(regulars))
 
 
@@ -73,13 +66,10 @@ def assemble(manifest: Manifest, files: Iterable[RenderedFile]) -> Bundle:
     """Join the files and the manifest that lists them; `manifest.files` is filled in here."""
     by_path = {file.path: file for file in files}
     listed = [
-        (path, f"{file.mode:03o}", hashlib.sha256(file.data).hexdigest())
-        for path, file in sorted(by_path.items())
+        (path, f"{file.mode:03o}", hashlib.sha256(file.data).hexdigest()) for path, file in sorted(by_path.items())
     ]
     complete = manifest.model_copy(update={"files": listed})
-    by_path[MANIFEST] = RenderedFile(
-        path=MANIFEST, data=canonical_json(complete.model_dump(mode="json"))
-    )
+    by_path[MANIFEST] = RenderedFile(path=MANIFEST, data=canonical_json(complete.model_dump(mode="json")))
     return Bundle(complete, MappingProxyType(by_path))
 
 
@@ -111,11 +101,7 @@ def write(bundle: Bundle, directory: Path) -> bool:
 def _refuse_foreign(directory: Path) -> None:
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise BundleError(f"'{directory}' is not a directory", fix=f"rm '{directory}'")
-    if (
-        directory.is_dir()
-        and any(directory.iterdir())
-        and not (directory / MANIFEST).is_file()
-    ):
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
         raise BundleError(
             f"'{directory}' holds something that is no bundle",
             fix="choose another place with --out, or move it away",
@@ -144,11 +130,7 @@ def _swap(partial: Path, directory: Path) -> None:
 
 def differences(bundle: Bundle, directory: Path) -> tuple[str, ...]:
     """How `directory` differs from the bundle, one short line a path (`+` only built, `-` only there, `~` other bytes)."""
-    there = (
-        _files_below(directory)
-        if directory.is_dir() and not directory.is_symlink()
-        else {}
-    )
+    there = _files_below(directory) if directory.is_dir() and not directory.is_symlink() else {}
     lines = []
     for path in sorted(there.keys() | bundle.files.keys()):
         if path not in there:
@@ -235,9 +217,7 @@ def _read_manifest(directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(data)
     except (OSError, ValidationError, ValueError, RecursionError) as e:
         first = e.errors()[0] if isinstance(e, ValidationError) else None
-        what = (
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(e)
-        )
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(e)
         raise BundleError(
             Problem(
                 what=f"unreadable manifest: {what}",
@@ -256,9 +236,7 @@ def _read_manifest(directory: Path) -> Manifest:
     return manifest
 
 
-def _read_listed(
-    path: Path | None, name: str, mode: int, digest: str
-) -> RenderedFile | str:
+def _read_listed(path: Path | None, name: str, mode: int, digest: str) -> RenderedFile | str:
     if path is None:
         return "is missing"
     try:

@@ -33,10 +33,7 @@ class Problem:
         lines = [f"error: {self.what}"]
         if self.where:
             lines.append(f"  --> {self.where}")
-        lines.extend(
-            f"  fix: {line}" if first else f"       {line}"
-            for first, line in _numbered(self.fix)
-        )
+        lines.extend(f"  fix: {line}" if first else f"       {line}" for first, line in _numbered(self.fix))
         return "\n".join(lines)
 
 
@@ -49,14 +46,10 @@ class BottlegenError(Exception):
 
     exit_code = 9
 
-    def __init__(
-        self, problems: Iterable[Problem] | Problem | str, *, fix: str = ""
-    ) -> None:
+    def __init__(self, problems: Iterable[Problem] | Problem | str, *, fix: str = "") -> None:
         if isinstance(problems, str):
             problems = Problem(what=problems, fix=fix)
-        self.problems = (
-            (problems,) if isinstance(problems, Problem) else tuple(problems)
-        )
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         if not self.problems:
             raise ValueError("an error needs a problem")
         super().__init__(str(self))

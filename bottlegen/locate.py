@@ -71,11 +71,7 @@ def _folders(cwd: Path) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path, name: str) -> Place | None:
-    paths = [
-        folder / f"{name}{suffix}"
-        for suffix in SUFFIXES
-        if (folder / f"{name}{suffix}").is_file()
-    ]
+    paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
     if len(paths) > 1:
         raise _ambiguous(*paths[:2])
     return _place(paths[0]) if paths else None

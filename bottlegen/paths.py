@@ -29,10 +29,7 @@ class PathPattern:
         return cls(segments)
 
     def __str__(self) -> str:
-        return "".join(
-            f"/{segment}"
-            for segment in (*self.segments, *(["**"] if self.subtree else []))
-        )
+        return "".join(f"/{segment}" for segment in (*self.segments, *(["**"] if self.subtree else [])))
 
     def regex(self) -> str:
         """The pattern as an RE2 expression for a full match."""
@@ -63,9 +60,7 @@ def refusal(text: str) -> str:
         return "a path is written decoded: no percent-encoding"
     if "\\" in text or "?" in text or "#" in text:
         return "a path has no backslash, query or fragment"
-    if any("**" in segment for segment in segments[:-1]) or (
-        "**" in segments[-1] and segments[-1] != "**"
-    ):
+    if any("**" in segment for segment in segments[:-1]) or ("**" in segments[-1] and segments[-1] != "**"):
         return "'**' stands only as the last segment"
     if any(segment == "" for segment in segments[:-1]):
         return "a path has no empty segments: the sidecar merges slashes"

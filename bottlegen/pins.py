@@ -20,11 +20,7 @@ class Pins:
 
     def versions(self, name: str) -> tuple[str, ...]:
         """The pinned versions of `name`, in file order: the first is used when none is asked for."""
-        return tuple(
-            dict.fromkeys(
-                artifact.version for pinned, artifact in self.entries if pinned == name
-            )
-        )
+        return tuple(dict.fromkeys(artifact.version for pinned, artifact in self.entries if pinned == name))
 
     def artifacts(self, name: str, version: str = "") -> tuple[Artifact, ...]:
         """One download a platform; PlanError when this version is not pinned."""
@@ -32,19 +28,9 @@ class Pins:
         wanted = version or next(iter(versions), "")
         if wanted not in versions:
             known = ", ".join(f"'{pinned}'" for pinned in versions)
-            fix = (
-                f"use one of: {known}"
-                if known
-                else "remove the version: there is none to choose"
-            )
-            raise PlanError(
-                Problem(what=f"version '{wanted}' of '{name}' is not pinned", fix=fix)
-            )
-        return tuple(
-            item
-            for pinned, item in self.entries
-            if pinned == name and item.version == wanted
-        )
+            fix = f"use one of: {known}" if known else "remove the version: there is none to choose"
+            raise PlanError(Problem(what=f"version '{wanted}' of '{name}' is not pinned", fix=fix))
+        return tuple(item for pinned, item in self.entries if pinned == name and item.version == wanted)
 
 
 @cache
@@ -61,7 +47,5 @@ def parse(text: str) -> Pins:
 
 
 def _artifact(table: Mapping[str, Any]) -> Artifact:
-    given = {
-        key: value for key, value in table.items() if key not in ("name", "members")
-    }
+    given = {key: value for key, value in table.items() if key not in ("name", "members")}
     return Artifact(**given, members=tuple(sorted(table["members"].items())))

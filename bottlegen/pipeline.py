@@ -1,6 +1,6 @@
 """Profile to bundle: a function of the profile's text, the pins and this code, and of nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from bottlegen.plan import (
     Resources,
     SidecarPlan,
 )
-from bottlegen.profile import Profile
+from bottlegen.profile import Profile, load, read_file
 from bottlegen.providers import PROVIDERS
 from bottlegen.render import canonical_json
 from bottlegen.routes import RouteSet, compile_routes
@@ -57,6 +57,11 @@ class Preview:
     sidecars: tuple[str, ...]
 
 
+def load_profile(path: str, read: Callable[[str], bytes] = read_file) -> Profile:
+    """The profile at `path`, checked against the providers there are; ProfileError lists every mistake."""
+    return load(path, read, provider_fields={name: provider.fields for name, provider in PROVIDERS.items()})
+
+
 def build(profile: Profile, pins: Pins) -> Bundle:
     """The bundle of a profile; PlanError or ProfileError lists everything that cannot be combined."""
     return preview(profile, pins).bundle
@@ -64,24 +69,21 @@ def build(profile: Profile, pins: Pins) -> Bundle:
 
 def preview(profile: Profile, pins: Pins) -> Preview:
     """The bundle together with the values it was rendered from."""
+    try:
+        return _preview(profile, pins)
+    except PlanError as e:
+        raise profile.with_lines(e) from e
+
+
+def _preview(profile: Profile, pins: Pins) -> Preview:
     plan = PROVIDERS[profile.agent.template].provision(profile.agent, pins)
     routes = compile_routes((*plan.egress_routes, *profile.routes))
     env = _agent_env(profile, plan)
-    sidecars = tuple(
-        plan
-        for sidecar in SIDECARS
-        if (plan := sidecar.prepare(profile.name, routes, pins))
-    )
+    sidecars = tuple(made for sidecar in SIDECARS if (made := sidecar.prepare(profile.name, routes, pins)))
     return Preview(
         bundle=_bundle(profile, plan, routes, env, sidecars),
         routes=routes,
-        env=tuple(
-            sorted(
-                (name, value)
-                for name, value in env.items()
-                if name not in plan.hidden_env_names
-            )
-        ),
+        env=tuple(sorted((name, value) for name, value in env.items() if name not in plan.hidden_env_names)),
         hidden=tuple(sorted(plan.hidden_env_names)),
         sidecars=tuple(sidecar.name for sidecar in sidecars),
     )
@@ -114,7 +116,7 @@ def _bundle(
         name=profile.name,
         provider=profile.agent.template,
         runtime=profile.runtime,
-        isolation=profile.isolation,
+        isolation=profile.isolation or "process",
         home=profile.home,
         workspace=_workspace(profile),
         services={
@@ -131,10 +133,7 @@ def _bundle(
             )
             for slot in routes.slots
         ],
-        home_files=[
-            HomeFile(path=file.path, mode=f"{file.mode:03o}", keep=file.keep)
-            for file in plan.files
-        ],
+        home_files=[HomeFile(path=file.path, mode=f"{file.mode:03o}", keep=file.keep) for file in plan.files],
         files=[],
     )
     return assemble(manifest, _files(plan, routes, env, sidecars))
@@ -160,9 +159,7 @@ def _files(
 
 
 def _home_file(file: AgentFile) -> RenderedFile:
-    return RenderedFile(
-        path=f"{HOME_FOLDER}/{file.path}", data=file.content.encode(), mode=file.mode
-    )
+    return RenderedFile(path=f"{HOME_FOLDER}/{file.path}", data=file.content.encode(), mode=file.mode)
 
 
 @cache
@@ -194,9 +191,7 @@ def _workspace(profile: Profile) -> WorkspaceSpec:
     )
 
 
-def _agent_service(
-    plan: ProvisionPlan, env: Mapping[str, str], resources: Resources
-) -> Service:
+def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], resources: Resources) -> Service:
     return Service(
         image=_image(plan.image),
         command=list(plan.command),

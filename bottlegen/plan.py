@@ -1,6 +1,10 @@
 """The values that cross between profile, provider, sidecar and bundle: frozen, tuples only, no host data."""
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Platform = Literal["linux/amd64", "linux/arm64"]
+Source = Literal["npm", "pypi"]
 
 WORKSPACE = "/workspace"
 """Where the workspace is mounted in every bottle, whatever its path on the host (a bundle holds no host path)."""
@@ -72,8 +76,8 @@ class Artifact:
     inside the archive (or, ending in `/`, a whole folder) to paths in the image context.
     """
 
-    platform: str
-    source: str
+    platform: Platform
+    source: Source
     package: str
     version: str
     filename: str
@@ -129,6 +133,6 @@ class SidecarPlan:
     image: Image
     command: tuple[str, ...]
     files: tuple[RenderedFile, ...]
-    networks: tuple[str, ...]
+    networks: tuple[Literal["bottle", "outside"], ...]
     tmpfs: tuple[tuple[str, int], ...]
     resources: Resources

@@ -103,11 +103,7 @@ def _normal(route: Route) -> Route:
 
 
 def _join(a: Route, b: Route) -> Route:
-    if (
-        a.tls_passthrough is not None
-        and b.tls_passthrough is not None
-        and a.tls_passthrough != b.tls_passthrough
-    ):
+    if a.tls_passthrough is not None and b.tls_passthrough is not None and a.tls_passthrough != b.tls_passthrough:
         raise PlanError(_passthrough_conflict(a, b))
     passthrough = b.tls_passthrough if a.tls_passthrough is None else a.tls_passthrough
     return replace(
@@ -129,10 +125,7 @@ def _sort_key(route: Route) -> tuple[object, ...]:
 
 def _by_host(routes: Iterable[Route]) -> list[tuple[Route, ...]]:
     ordered = sorted(routes, key=_sort_key)
-    return [
-        tuple(group)
-        for _, group in groupby(ordered, key=lambda route: (route.host, route.port))
-    ]
+    return [tuple(group) for _, group in groupby(ordered, key=lambda route: (route.host, route.port))]
 
 
 def _conflicts(group: tuple[Route, ...]) -> Iterable[Problem]:
@@ -159,9 +152,7 @@ def _describe(route: Route) -> str:
 
 
 def _auth_text(auth: Auth | None) -> str:
-    return (
-        f"token_ref '{auth.token_ref}', header '{auth.header}'" if auth else "no auth"
-    )
+    return f"token_ref '{auth.token_ref}', header '{auth.header}'" if auth else "no auth"
 
 
 def _overlap(a: Route, b: Route) -> bool:
@@ -169,11 +160,7 @@ def _overlap(a: Route, b: Route) -> bool:
         return False
     if not a.paths or not b.paths:
         return True
-    return any(
-        PathPattern.parse(p).overlaps(PathPattern.parse(q))
-        for p in a.paths
-        for q in b.paths
-    )
+    return any(PathPattern.parse(p).overlaps(PathPattern.parse(q)) for p in a.paths for q in b.paths)
 
 
 def _slots(routes: Iterable[Route]) -> tuple[Slot, ...]:
@@ -194,18 +181,14 @@ def _slots(routes: Iterable[Route]) -> tuple[Slot, ...]:
     )
 
 
-def _host_rules(
-    group: tuple[Route, ...], names: dict[tuple[str, str, str], str]
-) -> HostRules:
+def _host_rules(group: tuple[Route, ...], names: dict[tuple[str, str, str], str]) -> HostRules:
     first = group[0]
     rules = (
         Rule(
             name=f"{first.host}:{first.port}/{index}",
             methods=route.methods,
             paths=tuple(PathPattern.parse(path) for path in route.paths),
-            slot=names[route.auth.token_ref, route.auth.header, route.auth.scheme]
-            if route.auth
-            else "",
+            slot=names[route.auth.token_ref, route.auth.header, route.auth.scheme] if route.auth else "",
         )
         for index, route in enumerate(group)
     )

@@ -30,11 +30,7 @@ def _parse(raw: bytes) -> AuditLine | None:
         fields = json.loads(raw)
     except ValueError:
         return None
-    return (
-        AuditLine(raw.decode("utf-8", "replace").strip(), fields)
-        if isinstance(fields, dict)
-        else None
-    )
+    return AuditLine(raw.decode("utf-8", "replace").strip(), fields) if isinstance(fields, dict) else None
 
 
 def summary(line: AuditLine) -> str:

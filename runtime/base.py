@@ -114,9 +114,7 @@ class Runtime(Protocol):
         With `release` the gate opens once the streams are joined, so that nothing the agent prints is missed.
         """
 
-    def exec(
-        self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]
-    ) -> int:
+    def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
         """Run one more command beside the agent, as the same user with the same env; its exit status."""
 
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:

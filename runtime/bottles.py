@@ -69,9 +69,7 @@ def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
         return status or 0
     finally:
         if left_running:
-            print(
-                f"left running: bottlegen attach --name {spec.bottle}", file=sys.stderr
-            )
+            print(f"left running: bottlegen attach --name {spec.bottle}", file=sys.stderr)
         else:
             runtime.remove(spec.bottle, session=spec.session)
             state.forget_run(spec.bottle)
@@ -100,9 +98,7 @@ def _bundle_to_run(place: Place, *, dev: bool) -> Bundle:
         )
     committed = read(place.bundle)
     if committed.digest != built.digest:
-        changes = "\n".join(
-            f"      {line}" for line in differences(built, place.bundle)
-        )
+        changes = "\n".join(f"      {line}" for line in differences(built, place.bundle))
         raise BundleError(
             f"bundle '{place.bundle}' is not what profile '{place.name}' builds now:\n{changes}",
             fix=f"bottlegen build --profile {place.name}, review and commit it; or up --dev to run it unreviewed",
@@ -113,9 +109,7 @@ def _bundle_to_run(place: Place, *, dev: bool) -> Bundle:
 def _spec(request: UpRequest, name: str, bundle: Bundle, host: Host) -> LaunchSpec:
     manifest = bundle.manifest
     workspace = (
-        _workspace(request.workspace, manifest.workspace.source, host)
-        if manifest.workspace.mode == "bind"
-        else None
+        _workspace(request.workspace, manifest.workspace.source, host) if manifest.workspace.mode == "bind" else None
     )
     state = State.of(host.env, host.home)
     owner = _owner(workspace)
@@ -130,9 +124,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, host: Host) -> LaunchSp
         home=state.make_home(name, owner) if manifest.home == "kept" else None,
         base_image=host.config.images.base,
         outside_network=host.config.docker.outside_network,
-        terminal_env=tuple(
-            (key, host.env[key]) for key in _TERMINAL_NAMES if key in host.env
-        ),
+        terminal_env=tuple((key, host.env[key]) for key in _TERMINAL_NAMES if key in host.env),
     )
 
 
@@ -151,9 +143,7 @@ def _workspace(asked: str, source: str, host: Host) -> Path:
 
 
 def _repository(here: Path) -> Path:
-    return next(
-        (folder for folder in (here, *here.parents) if (folder / ".git").exists()), here
-    )
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
 
 
 def _owner(workspace: Path | None) -> tuple[int, int]:
@@ -205,10 +195,7 @@ def attach_to(name: str) -> int:
     code = runtime.attach(status.bottle, release=False)
     if code is None:
         return 0
-    if not any(
-        entry.bottle == status.bottle and entry.state == "running"
-        for entry in runtime.list()
-    ):
+    if not any(entry.bottle == status.bottle and entry.state == "running" for entry in runtime.list()):
         _remove(status.bottle, runtime)
     return code
 
@@ -216,9 +203,7 @@ def attach_to(name: str) -> int:
 def exec_in(name: str, command: tuple[str, ...]) -> int:
     """Run one command beside the agent; its exit status."""
     if not command:
-        raise UsageError(
-            "no command given", fix="bottlegen exec --name NAME -- COMMAND …"
-        )
+        raise UsageError("no command given", fix="bottlegen exec --name NAME -- COMMAND …")
     status, runtime = _find(name)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     env = {key: os.environ[key] for key in _TERMINAL_NAMES if key in os.environ}
@@ -246,10 +231,7 @@ def list_bottles(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_status_document(status) for status in statuses], indent=2))
         return
-    rows = [
-        (s.bottle, s.state, s.profile, s.runtime, s.created, s.hash[7:19])
-        for s in statuses
-    ]
+    rows = [(s.bottle, s.state, s.profile, s.runtime, s.created, s.hash[7:19]) for s in statuses]
     _print_table(("bottle", "state", "profile", "runtime", "since", "hash"), rows)
 
 
@@ -270,29 +252,19 @@ def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
-        print(
-            "  ".join(
-                cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-            ).rstrip()
-        )
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def take_down(name: str, *, everything: bool, purge: bool) -> None:
     """Remove one bottle or all; what is not there is as good as removed."""
     if everything and name:
-        raise UsageError(
-            "--all and --name contradict each other", fix="give one of them"
-        )
+        raise UsageError("--all and --name contradict each other", fix="give one of them")
     state = State.of(dict(os.environ), Path.home())
     found = _every_bottle()
     if not everything and not name:
         name = _find("")[0].bottle if found else ""
     names = (
-        sorted({status.bottle for status, _ in found} | set(state.names()))
-        if everything
-        else [name]
-        if name
-        else []
+        sorted({status.bottle for status, _ in found} | set(state.names())) if everything else [name] if name else []
     )
     for bottle in names:
         check_bottle_name(bottle)
@@ -328,6 +300,4 @@ def refresh_bottle(name: str) -> None:
             )
         )
     slots = refresh(bundle, status.bottle, runtime, host)
-    print(
-        f"{status.bottle}: {len(slots)} credential{'s' if len(slots) != 1 else ''} replaced"
-    )
+    print(f"{status.bottle}: {len(slots)} credential{'s' if len(slots) != 1 else ''} replaced")

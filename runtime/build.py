@@ -8,13 +8,12 @@ from bottlegen.bundle import Bundle, differences, write
 from bottlegen.errors import BottlegenError, BundleError, Problem, UsageError
 from bottlegen.locate import Place, locate, places, project_profiles
 from bottlegen.pins import load as load_pins
-from bottlegen.pipeline import build
-from bottlegen.profile import load
+from bottlegen.pipeline import build, load_profile
 
 
 def build_place(place: Place) -> Bundle:
     """The bundle of a profile file as it stands on disk."""
-    return build(load(place.profile), load_pins())
+    return build(load_profile(shown(place.profile)), load_pins())
 
 
 def hash_of(asked: str, cwd: Path) -> str:
@@ -30,23 +29,16 @@ def place_of(asked: str, cwd: Path) -> Place:
     return locate(asked, cwd)
 
 
-def build_bundles(
-    asked: str, *, check: bool, out: str, as_json: bool, cwd: Path
-) -> int:
+def build_bundles(asked: str, *, check: bool, out: str, as_json: bool, cwd: Path) -> int:
     """Build one or all; with `check` only compare. The exit status: 0, or BundleError's when something is stale.
 
     Every profile is built before the first bundle is written, so that a mistake in one leaves all as they were.
     """
     wanted = (locate(asked, cwd),) if asked else places(project_profiles(cwd))
     if not wanted:
-        raise UsageError(
-            "no profiles found", fix="make profiles/NAME.toml, or --profile PATH"
-        )
+        raise UsageError("no profiles found", fix="make profiles/NAME.toml, or --profile PATH")
     bundles = _build_all(wanted)
-    results = [
-        _settle(place, bundle, _target(place, out, cwd), check)
-        for place, bundle in bundles
-    ]
+    results = [_settle(place, bundle, _target(place, out, cwd), check) for place, bundle in bundles]
     _report(results, as_json)
     stale = [result for result in results if result["state"] == "stale"]
     if check and stale:
@@ -73,9 +65,7 @@ def _target(place: Place, out: str, cwd: Path) -> Path:
     return cwd / out / place.name if out else place.bundle
 
 
-def _settle(
-    place: Place, bundle: Bundle, target: Path, check: bool
-) -> dict[str, object]:
+def _settle(place: Place, bundle: Bundle, target: Path, check: bool) -> dict[str, object]:
     changes = differences(bundle, target)
     if check:
         state = "stale" if changes else "current"
@@ -84,13 +74,14 @@ def _settle(
     return {
         "profile": place.name,
         "hash": bundle.hash,
-        "bundle": _shown(target),
+        "bundle": shown(target),
         "state": state,
         "changes": list(changes),
     }
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """`path` as a user here would type it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -110,9 +101,7 @@ def _report(results: list[dict[str, object]], as_json: bool) -> None:
 def _stale_problem(result: dict[str, object]) -> Problem:
     changes = result["changes"]
     lines = [str(change) for change in changes] if isinstance(changes, list) else []
-    listed = "\n".join(f"      {line}" for line in lines[:20]) + (
-        "\n      …" if len(lines) > 20 else ""
-    )
+    listed = "\n".join(f"      {line}" for line in lines[:20]) + ("\n      …" if len(lines) > 20 else "")
     return Problem(
         what=f"bundle '{result['bundle']}' is stale or altered:\n{listed}",
         fix=f"bottlegen build --profile {result['profile']}, then review and commit the change",

@@ -42,9 +42,7 @@ def mint(hosts: Sequence[str], *, bottle: str, now: datetime.datetime) -> Author
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _ca_certificate(ca_key, hosts, bottle, now)
     leaves = tuple(_leaf(host, ca, ca_key, now) for host in hosts)
-    return Authority(
-        certificate=ca.public_bytes(serialization.Encoding.PEM), leaves=leaves
-    )
+    return Authority(certificate=ca.public_bytes(serialization.Encoding.PEM), leaves=leaves)
 
 
 def _name(text: str) -> x509.Name:
@@ -71,12 +69,8 @@ def _ca_certificate(
     now: datetime.datetime,
 ) -> x509.Certificate:
     name = _name(f"bottlegen bottle {bottle}")
-    permitted = [
-        x509.DNSName(host.removeprefix("*.")) for host in sorted(set(hosts))
-    ] or [x509.DNSName("invalid")]
-    excluded = [
-        x509.IPAddress(ipaddress.ip_network(every)) for every in ("0.0.0.0/0", "::/0")
-    ]
+    permitted = [x509.DNSName(host.removeprefix("*.")) for host in sorted(set(hosts))] or [x509.DNSName("invalid")]
+    excluded = [x509.IPAddress(ipaddress.ip_network(every)) for every in ("0.0.0.0/0", "::/0")]
     return (
         _builder(name, name, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -95,14 +89,10 @@ def _leaf(
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _builder(_name("bottlegen egress"), ca.subject, key.public_key(), now)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-        )
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
             critical=False,
@@ -114,9 +104,7 @@ def _leaf(
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return Leaf(
-        host=host, chain=certificate.public_bytes(serialization.Encoding.PEM), key=pem
-    )
+    return Leaf(host=host, chain=certificate.public_bytes(serialization.Encoding.PEM), key=pem)
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from invoke import Collection, Context, Program, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.program import Program
+from invoke.tasks import task
 
 from bottlegen.errors import BottlegenError, UsageError
 
@@ -44,9 +47,7 @@ def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
 def _fail(error: BottlegenError) -> NoReturn:
     text = str(error)
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        text = text.replace("error:", "\x1b[1;31merror:\x1b[0m").replace(
-            "  fix:", "  \x1b[32mfix:\x1b[0m"
-        )
+        text = text.replace("error:", "\x1b[1;31merror:\x1b[0m").replace("  fix:", "  \x1b[32mfix:\x1b[0m")
     print(text, file=sys.stderr)
     sys.exit(error.exit_code)
 
@@ -89,9 +90,7 @@ def build(
     from runtime.build import build_bundles
 
     if profile and all:
-        raise UsageError(
-            "--profile and --all contradict each other", fix="give one of them"
-        )
+        raise UsageError("--profile and --all contradict each other", fix="give one of them")
     return build_bundles(profile, check=check, out=out, as_json=json, cwd=Path.cwd())
 
 
@@ -267,9 +266,7 @@ def refresh(_: Context, name: str = "") -> None:
     refresh_bottle(name)
 
 
-namespace = Collection(
-    build, show, hash_, up, attach, exec_, shell, logs, ps, down, refresh
-)
+namespace = Collection(build, show, hash_, up, attach, exec_, shell, logs, ps, down, refresh)
 
 
 def main() -> None:

@@ -38,13 +38,7 @@ class SecretSource(_Strict):
 
     @model_validator(mode="after")
     def _one(self) -> "SecretSource":
-        if (
-            sum(
-                value is not None
-                for value in (self.env, self.file, self.keyring, self.command)
-            )
-            != 1
-        ):
+        if sum(value is not None for value in (self.env, self.file, self.keyring, self.command)) != 1:
             raise ValueError("give exactly one of env, file, keyring, command")
         if self.command is not None and not self.command:
             raise ValueError("command is empty")
@@ -62,9 +56,7 @@ class Upstream(_Strict):
     def _addresses(cls, hosts: dict[str, str]) -> dict[str, str]:
         for name, address in hosts.items():
             if not _is_address(address):
-                raise ValueError(
-                    f"'{address}' of '{name}' is no IP address (with or without a port)"
-                )
+                raise ValueError(f"'{address}' of '{name}' is no IP address (with or without a port)")
         return {name.lower().rstrip("."): address for name, address in hosts.items()}
 
 
@@ -106,9 +98,9 @@ class Docker(_Strict):
 class HostConfig(_Strict):
     """All settings of this host; an absent file is all defaults."""
 
-    secrets: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], SecretSource
-    ] = Field(default_factory=dict)
+    secrets: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], SecretSource] = Field(
+        default_factory=dict
+    )
     upstream: Upstream = Upstream()
     images: Images = Images()
     docker: Docker = Docker()
@@ -118,9 +110,7 @@ class HostConfig(_Strict):
 def config_path(env: Mapping[str, str], home: Path) -> Path:
     if given := env.get(CONFIG_VARIABLE):
         return Path(given)
-    return (
-        Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "bottlegen" / "host.toml"
-    )
+    return Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "bottlegen" / "host.toml"
 
 
 def load_host(env: Mapping[str, str], home: Path) -> HostConfig:
@@ -137,40 +127,25 @@ def load_host(env: Mapping[str, str], home: Path) -> HostConfig:
             ) from e
         return HostConfig()
     except OSError as e:
-        raise HostError(
-            f"cannot read '{path}': {e.strerror}", fix=f"ls -l '{path}'"
-        ) from e
+        raise HostError(f"cannot read '{path}': {e.strerror}", fix=f"ls -l '{path}'") from e
     return parse_host(data, str(path))
 
 
 def parse_host(data: bytes, name: str) -> HostConfig:
     """Read host.toml's bytes; `name` stands in messages."""
     if len(data) > _MAX_BYTES:
-        raise HostError(
-            Problem(what=f"larger than {_MAX_BYTES} bytes", where=Where(file=name))
-        )
+        raise HostError(Problem(what=f"larger than {_MAX_BYTES} bytes", where=Where(file=name)))
     try:
         raw = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as e:
-        raise HostError(
-            Problem(
-                what=f"not TOML: {e}", where=Where(file=name), fix="mend the syntax"
-            )
-        ) from e
+        raise HostError(Problem(what=f"not TOML: {e}", where=Where(file=name), fix="mend the syntax")) from e
     try:
         return HostConfig.model_validate(raw)
     except ValidationError as e:
-        raise HostError(
-            [
-                _problem(error["loc"], error["msg"], error["type"], name)
-                for error in e.errors()
-            ]
-        ) from e
+        raise HostError([_problem(error["loc"], error["msg"], error["type"], name) for error in e.errors()]) from e
 
 
-def _problem(
-    location: tuple[int | str, ...], message: str, kind: str, name: str
-) -> Problem:
+def _problem(location: tuple[int | str, ...], message: str, kind: str, name: str) -> Problem:
     field = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
         return Problem(

@@ -27,7 +27,9 @@ def exact_hosts(bundle: Bundle) -> tuple[str, ...]:
     return tuple(host for host in route_hosts(bundle) if not host.startswith("*."))
 
 
-def egress_files(config: bytes, authority: Authority, tokens: MaterialFile, extra_trust: bytes) -> tuple[MaterialFile, ...]:
+def egress_files(
+    config: bytes, authority: Authority, tokens: MaterialFile, extra_trust: bytes
+) -> tuple[MaterialFile, ...]:
     """All that the egress sidecar waits for. The config comes last: its presence starts the sidecar."""
     leaves = (
         file

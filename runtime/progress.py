@@ -4,10 +4,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TextIO
+from contextlib import contextmanager
+
+from typing import TYPE_CHECKING, TextIO
 
 from runtime.base import Progress, Step
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 QUIET_SECONDS = 1.0
 """What ends within this needs no word."""
@@ -79,7 +84,7 @@ class LiveProgress:
         self._console = Console(file=stream)
         self._lock = threading.Lock()
         self._users = 0
-        self._bars = None
+        self._bars: Bars | None = None
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
@@ -92,19 +97,17 @@ class LiveProgress:
                 bars.remove_task(task)
             seconds = time.monotonic() - began
             if seconds >= QUIET_SECONDS:
-                bars.console.print(
-                    f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]", highlight=False
-                )
+                bars.console.print(f"[green]✓[/] {title} [dim]{seconds:.1f} s[/]", highlight=False)
 
     @contextmanager
-    def _display(self) -> Iterator["Progress"]:
+    def _display(self) -> Iterator["Bars"]:
         """One live display for all steps that run at the same time."""
         with self._lock:
-            if self._users == 0:
-                self._bars = self._make()
-                self._bars.start()
-            self._users += 1
             bars = self._bars
+            if bars is None:
+                bars = self._bars = self._make()
+                bars.start()
+            self._users += 1
         try:
             yield bars
         finally:
@@ -112,8 +115,9 @@ class LiveProgress:
                 self._users -= 1
                 if self._users == 0:
                     bars.stop()
+                    self._bars = None
 
-    def _make(self):
+    def _make(self) -> "Bars":
         from rich.progress import (
             BarColumn,
             Progress,
@@ -134,7 +138,7 @@ class LiveProgress:
 
 
 class _LiveStep:
-    def __init__(self, bars, task) -> None:
+    def __init__(self, bars: "Bars", task: "TaskID") -> None:
         self._bars = bars
         self._task = task
 

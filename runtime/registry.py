@@ -35,11 +35,7 @@ def choose(asked: str, manifest: Manifest, config: HostConfig) -> Runtime:
     RuntimeFailure when it isolates less than the profile demands.
     """
     name = next(
-        (
-            name
-            for name in (asked, manifest.runtime, config.runtime)
-            if name not in ("", "auto")
-        ),
+        (name for name in (asked, manifest.runtime, config.runtime) if name not in ("", "auto")),
         "docker",
     )
     runtime = make(name)

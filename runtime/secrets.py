@@ -13,18 +13,12 @@ _COMMAND_SECONDS = 60
 _MAX_SECRET = 64 * 1024
 
 
-def resolve(
-    tokens: Mapping[str, str], values: Mapping[str, Secret]
-) -> dict[str, Secret]:
+def resolve(tokens: Mapping[str, str], values: Mapping[str, Secret]) -> dict[str, Secret]:
     """Slot to value, for `tokens` (slot to token_ref); SecretError lists every unset, empty or unusable one at once.
 
     Knows no provider and no special name: who provisions a value puts it into `values` beforehand.
     """
-    problems = [
-        problem
-        for ref in sorted(set(tokens.values()))
-        if (problem := _problem(ref, values.get(ref)))
-    ]
+    problems = [problem for ref in sorted(set(tokens.values())) if (problem := _problem(ref, values.get(ref)))]
     if problems:
         raise SecretError(problems)
     return {slot: values[ref] for slot, ref in tokens.items()}
@@ -32,9 +26,7 @@ def resolve(
 
 def _problem(ref: str, value: Secret | None) -> Problem | None:
     if value is None:
-        return Problem(
-            what=f"secret '{ref}' is not set on this host", fix=_set_fix(ref)
-        )
+        return Problem(what=f"secret '{ref}' is not set on this host", fix=_set_fix(ref))
     text = value.reveal()
     if not text.strip():
         return Problem(what=f"secret '{ref}' is set but empty", fix=_set_fix(ref))
@@ -66,9 +58,7 @@ def effective_values(
     for ref in sorted(refs & sources.keys() - provisioned.keys()):
         value = _read(sources[ref], env)
         if isinstance(value, Problem):
-            problems.append(
-                Problem(what=f"secret '{ref}': {value.what}", fix=value.fix)
-            )
+            problems.append(Problem(what=f"secret '{ref}': {value.what}", fix=value.fix))
         elif value is None:
             found.pop(ref, None)
         else:
@@ -162,9 +152,7 @@ def _from_command(command: tuple[str, ...], env: Mapping[str, str]) -> Secret | 
             fix="check [secrets] in host.toml",
         )
     except UnicodeDecodeError:
-        return Problem(
-            what=f"'{shown}' did not print UTF-8 text", fix=f"run it yourself: {shown}"
-        )
+        return Problem(what=f"'{shown}' did not print UTF-8 text", fix=f"run it yourself: {shown}")
 
 
 def read_tokens(data: bytes) -> dict[str, str]:
@@ -174,12 +162,8 @@ def read_tokens(data: bytes) -> dict[str, str]:
     try:
         tokens = json.loads(data)
     except ValueError as e:
-        raise HostError(
-            "tokens.json of the bundle is not JSON", fix="bottlegen build"
-        ) from e
-    if not isinstance(tokens, dict) or not all(
-        isinstance(v, str) for v in tokens.values()
-    ):
+        raise HostError("tokens.json of the bundle is not JSON", fix="bottlegen build") from e
+    if not isinstance(tokens, dict) or not all(isinstance(v, str) for v in tokens.values()):
         raise HostError(
             "tokens.json of the bundle does not map slots to names",
             fix="bottlegen build",

@@ -5,17 +5,16 @@ import sys
 from pathlib import Path
 
 from bottlegen.pins import load as load_pins
-from bottlegen.pipeline import Preview, preview
-from bottlegen.profile import load
+from bottlegen.pipeline import Preview, load_profile, preview
 from bottlegen.routes import HostRules, Rule
-from runtime.build import place_of
+from runtime.build import place_of, shown
 
 _ANY = "any"
 
 
 def show_profile(asked: str, *, as_json: bool, cwd: Path) -> None:
     """Print the preview of a profile, built now."""
-    view = preview(load(place_of(asked, cwd).profile), load_pins())
+    view = preview(load_profile(shown(place_of(asked, cwd).profile)), load_pins())
     if as_json:
         json.dump(_document(view), sys.stdout, indent=2)
         print()
@@ -30,11 +29,7 @@ def _document(view: Preview) -> dict[str, object]:
         "profile": manifest.name,
         "hash": view.bundle.hash,
         "command": manifest.services["agent"].command,
-        "routes": [
-            _route(host, rule, view)
-            for host in view.routes.hosts
-            for rule in host.rules
-        ],
+        "routes": [_route(host, rule, view) for host in view.routes.hosts for rule in host.rules],
         "slots": [
             {
                 "name": slot.name,
@@ -77,9 +72,7 @@ def _print(view: Preview) -> None:
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     document = _document(view)
     console.print(f"[bold]{document['profile']}[/]  {document['hash']}")
-    console.print(
-        f"runs       {' '.join(view.bundle.manifest.services['agent'].command)}"
-    )
+    console.print(f"runs       {' '.join(view.bundle.manifest.services['agent'].command)}")
     console.print(f"sidecars   {', '.join(view.sidecars)}")
     console.print(_limits_line(view))
     table = Table(
@@ -105,19 +98,13 @@ def _print(view: Preview) -> None:
         names.add_row(escape(name), escape(value))
     console.print(names)
     if view.hidden:
-        console.print(
-            f"[dim]and placeholders the agent needs: {', '.join(view.hidden)}[/]"
-        )
+        console.print(f"[dim]and placeholders the agent needs: {', '.join(view.hidden)}[/]")
 
 
 def _row(host: HostRules, rule: Rule, view: Preview) -> tuple[str, str, str, str]:
     where = host.host if host.port == 443 else f"{host.host}:{host.port}"
     slot = view.routes.slot(rule.slot) if rule.slot else None
-    credential = (
-        f"{slot.header}: {f'{slot.scheme} ' if slot.scheme else ''}<{slot.token_ref}>"
-        if slot
-        else "-"
-    )
+    credential = f"{slot.header}: {f'{slot.scheme} ' if slot.scheme else ''}<{slot.token_ref}>" if slot else "-"
     return (
         where,
         " ".join(rule.methods) or _ANY,
@@ -129,9 +116,5 @@ def _row(host: HostRules, rule: Rule, view: Preview) -> tuple[str, str, str, str
 def _limits_line(view: Preview) -> str:
     limits = view.bundle.manifest.services["agent"].limits
     workspace = view.bundle.manifest.workspace
-    folder = (
-        f"workspace {workspace.source} at {workspace.path}"
-        if workspace.mode == "bind"
-        else "no workspace"
-    )
+    folder = f"workspace {workspace.source} at {workspace.path}" if workspace.mode == "bind" else "no workspace"
     return f"limits     {limits.cpus:g} cpus, {limits.memory // 2**20} MiB, {limits.pids} tasks; {folder}; home {view.bundle.manifest.home}"

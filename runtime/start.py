@@ -55,9 +55,7 @@ class Host:
                 fix="mend SSL_CERT_FILE, or [upstream] ca_file in host.toml",
             ) from e
         if b"-----BEGIN CERTIFICATE-----" not in data:
-            raise HostError(
-                f"CA file '{path}' holds no PEM certificate", fix="name a PEM file"
-            )
+            raise HostError(f"CA file '{path}' holds no PEM certificate", fix="name a PEM file")
         return data
 
 
@@ -86,9 +84,7 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     tokens = secrets.read_tokens(bundle.data("tokens.json"))
     refs = frozenset(tokens.values())
     provision = PROVIDERS[bundle.manifest.provider].provision_host(refs, host.view())
-    values = secrets.effective_values(
-        refs, env=host.env, sources=host.config.secrets, provisioned=dict(provision.env)
-    )
+    values = secrets.effective_values(refs, env=host.env, sources=host.config.secrets, provisioned=dict(provision.env))
     return Gathered(
         provision=provision,
         values=secrets.resolve(tokens, values),
@@ -109,9 +105,7 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
         raise
 
 
-def _bring_up(
-    spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
-) -> None:
+def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> None:
     authority = ca.mint(material.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
     endpoints = runtime.create(spec)
     config = egress.specialise(
@@ -119,10 +113,11 @@ def _bring_up(
         address=endpoints.address,
         static_hosts=host.config.upstream.hosts,
     )
+    tokens = material.tokens_file(spec.bundle, gathered.values)
     runtime.place(
         spec.bottle,
         "egress",
-        egress.material(config, authority, gathered.values, gathered.extra_trust),
+        material.egress_files(config, authority, tokens, gathered.extra_trust),
     )
     with ThreadPoolExecutor(max_workers=1) as pool:
         ready = pool.submit(runtime.wait_ready, spec.bottle, "egress", READY_SECONDS)
@@ -140,14 +135,10 @@ def _undo(spec: LaunchSpec, runtime: Runtime) -> None:
     try:
         runtime.remove(spec.bottle, session=spec.session)
     except BottlegenError as e:
-        print(
-            f"while undoing the start: {e}\n  fix: bottlegen down --name {spec.bottle}"
-        )
+        print(f"while undoing the start: {e}\n  fix: bottlegen down --name {spec.bottle}")
 
 
-def _agent_material(
-    spec: LaunchSpec, certificate: bytes, provision: HostProvision
-) -> tuple[MaterialFile, ...]:
+def _agent_material(spec: LaunchSpec, certificate: bytes, provision: HostProvision) -> tuple[MaterialFile, ...]:
     seeds = (
         MaterialFile(
             path=f"{HOME}/{file.path}",
@@ -166,10 +157,7 @@ def _agent_material(
 
 def _provisioned_files(provision: HostProvision) -> tuple[MaterialFile, ...]:
     return tuple(
-        MaterialFile(
-            path=f"{HOME}/{file.path}", mode=file.mode, data=file.content.encode()
-        )
-        for file in provision.files
+        MaterialFile(path=f"{HOME}/{file.path}", mode=file.mode, data=file.content.encode()) for file in provision.files
     )
 
 
@@ -178,9 +166,7 @@ def _exists_in(home: Path | None, path: str) -> bool:
     return home is not None and ((home / path).is_symlink() or (home / path).exists())
 
 
-def refresh(
-    bundle: Bundle, bottle: str, runtime: Runtime, host: Host
-) -> tuple[str, ...]:
+def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[str, ...]:
     """Replace the credentials of a running bottle by the host's present ones; the slots that were written."""
     gathered = gather(bundle, host)
     runtime.place(bottle, "egress", (material.tokens_file(bundle, gathered.values),))
@@ -194,7 +180,5 @@ def env_of(bundle: Bundle, service: str) -> dict[str, str]:
     path = bundle.manifest.services[service].env_file
     env = json.loads(bundle.data(path)) if path else {}
     if not isinstance(env, dict):
-        raise BottlegenError(
-            Problem(what=f"'{path}' is not a map of variables", fix="bottlegen build")
-        )
+        raise BottlegenError(Problem(what=f"'{path}' is not a map of variables", fix="bottlegen build"))
     return {str(name): str(value) for name, value in env.items()}

@@ -34,9 +34,7 @@ class State:
 
     @classmethod
     def of(cls, env: Mapping[str, str], home: Path) -> "State":
-        return cls(
-            Path(env.get("XDG_STATE_HOME") or home / ".local" / "state") / "bottlegen"
-        )
+        return cls(Path(env.get("XDG_STATE_HOME") or home / ".local" / "state") / "bottlegen")
 
     def bottle(self, name: str) -> Path:
         return self.root / "bottles" / check_bottle_name(name)
@@ -51,11 +49,7 @@ class State:
     def names(self) -> tuple[str, ...]:
         """Bottles of which anything is kept."""
         folder = self.root / "bottles"
-        return (
-            tuple(sorted(path.name for path in folder.iterdir()))
-            if folder.is_dir()
-            else ()
-        )
+        return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
 
     def forget_run(self, name: str) -> None:
         """Remove what belongs to one run and not to the kept home."""
@@ -70,7 +64,8 @@ class State:
         home = self.home(name)
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if (info := home.stat()) and (info.st_uid, info.st_gid) != owner:
+            info = home.stat()
+            if (info.st_uid, info.st_gid) != owner:
                 os.chown(home, *owner)
         except OSError as e:
             raise HostError(
@@ -87,7 +82,5 @@ class State:
         try:
             shutil.rmtree(folder)
         except OSError as e:
-            raise HostError(
-                f"cannot remove '{folder}': {e.strerror}", fix=f"rm -r '{folder}'"
-            ) from e
+            raise HostError(f"cannot remove '{folder}': {e.strerror}", fix=f"rm -r '{folder}'") from e
         return True

@@ -17,9 +17,7 @@ class Provider(Protocol):
     def provision(self, agent: AgentProvider, pins: Pins) -> ProvisionPlan:
         """The agent_provision_plan: all that is particular to this agent, from the profile's words and the pins."""
 
-    def provision_host(
-        self, token_refs: frozenset[str], host: HostView, /
-    ) -> HostProvision:
+    def provision_host(self, token_refs: frozenset[str], host: HostView, /) -> HostProvision:
         """What only the host has, asked for when a bottle starts. `token_refs` are those of the bundle's slots: a
         provider answers for the ones it owns and ignores the rest. SecretError when the host cannot give one."""
 

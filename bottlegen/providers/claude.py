@@ -70,9 +70,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
         hidden_env_names=frozenset({_TOKEN_ENV}) if auth else frozenset(),
         files=(
             AgentFile(path=".claude.json", content=_json(_STATE), keep=True),
-            AgentFile(
-                path=".claude/settings.json", content=_json(_SETTINGS), keep=True
-            ),
+            AgentFile(path=".claude/settings.json", content=_json(_SETTINGS), keep=True),
         ),
     )
 

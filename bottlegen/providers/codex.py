@@ -113,9 +113,7 @@ class _Login:
 
 
 def _read_login(host: HostView) -> _Login:
-    path = posixpath.join(
-        host.env.get("CODEX_HOME") or posixpath.join(host.home, ".codex"), "auth.json"
-    )
+    path = posixpath.join(host.env.get("CODEX_HOME") or posixpath.join(host.home, ".codex"), "auth.json")
     document = _object(_read(path, host))
     if document is None:
         raise _refusal(path, "the host's Codex login is not a JSON object")

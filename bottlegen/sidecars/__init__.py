@@ -11,9 +11,7 @@ from bottlegen.sidecars import egress
 class Sidecar(Protocol):
     """What a sidecar's module defines."""
 
-    def prepare(
-        self, profile_name: str, routes: RouteSet, pins: Pins
-    ) -> SidecarPlan | None:
+    def prepare(self, profile_name: str, routes: RouteSet, pins: Pins) -> SidecarPlan | None:
         """The sidecar as data, or None when this bottle has no use for it."""
 
 

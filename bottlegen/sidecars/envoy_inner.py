@@ -121,9 +121,7 @@ def _header_filter(rules: HostRules) -> Json:
     prefixes = ("x-envoy-", "x-forwarded-")
     mutations = [{"remove": name} for name in names]
     mutations += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
-    return extension(
-        "envoy.filters.http.header_mutation", HEADER_MUTATION, mutations={"request_mutations": mutations}
-    )
+    return extension("envoy.filters.http.header_mutation", HEADER_MUTATION, mutations={"request_mutations": mutations})
 
 
 def _injector(slot: Slot) -> Json:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from bottlegen import profile as profile_module
 from bottlegen.agent_env import bottle_env
 from bottlegen.bundle import Bundle, assemble
 from bottlegen.errors import PlanError, Problem
@@ -57,6 +58,12 @@ class Preview:
     sidecars: tuple[str, ...]
 
 
+def load(path: str | PurePath) -> Profile:
+    """The profile in a file of this disk, checked against the providers there are; ProfileError lists every problem."""
+    fields = {name: provider.fields for name, provider in PROVIDERS.items()}
+    return profile_module.load(path, provider_fields=fields)
+
+
 def build(profile: Profile, pins: Pins) -> Bundle:
     """The bundle of a profile; PlanError or ProfileError lists everything that cannot be combined."""
     return preview(profile, pins).bundle
@@ -65,7 +72,7 @@ def build(profile: Profile, pins: Pins) -> Bundle:
 def preview(profile: Profile, pins: Pins) -> Preview:
     """The bundle together with the values it was rendered from."""
     plan = PROVIDERS[profile.agent.template].provision(profile.agent, pins)
-    routes = compile_routes((*plan.egress_routes, *profile.routes))
+    routes = _compiled(profile, plan)
     env = _agent_env(profile, plan)
     sidecars = tuple(
         plan
@@ -85,6 +92,13 @@ def preview(profile: Profile, pins: Pins) -> Preview:
         hidden=tuple(sorted(plan.hidden_env_names)),
         sidecars=tuple(sidecar.name for sidecar in sidecars),
     )
+
+
+def _compiled(profile: Profile, plan: ProvisionPlan) -> RouteSet:
+    try:
+        return compile_routes((*plan.egress_routes, *profile.routes))
+    except PlanError as e:
+        raise profile.with_lines(e) from e
 
 
 def _agent_env(profile: Profile, plan: ProvisionPlan) -> dict[str, str]:

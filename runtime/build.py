@@ -8,8 +8,7 @@ from bottlegen.bundle import Bundle, differences, write
 from bottlegen.errors import BottlegenError, BundleError, Problem, UsageError
 from bottlegen.locate import Place, locate, places, project_profiles
 from bottlegen.pins import load as load_pins
-from bottlegen.pipeline import build
-from bottlegen.profile import load
+from bottlegen.pipeline import build, load
 
 
 def build_place(place: Place) -> Bundle:

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 from bottlegen.pins import load as load_pins
-from bottlegen.pipeline import Preview, preview
-from bottlegen.profile import load
+from bottlegen.pipeline import Preview, load, preview
 from bottlegen.routes import HostRules, Rule
 from runtime.build import place_of
 

@@ -123,7 +123,9 @@ def _twins(data: Mapping[str, object]) -> Iterator[tuple[Keys, str, str]]:
             continue
         first = seen.setdefault(scope, index)
         if first != index:
-            what = f"route to {shown(str(route['host']))} is written twice: egress.routes[{first}] covers the same requests"
+            what = (
+                f"route to {shown(str(route['host']))} is written twice: it covers the same as egress.routes[{first}]"
+            )
             yield ("egress", "routes", index), what, "remove one of the two, or make their methods or paths differ"
 
 

@@ -67,8 +67,10 @@ def scheme(text: str) -> str:
 def token_ref(text: str) -> str:
     """The name of a secret on the host; what looks like the secret itself is refused without repeating it."""
     if kind := secret_shapes.literal_kind(text):
-        raise Refusal(f"the name of a secret is wanted, and this looks like {kind}",
-                      "name it, for example GITHUB_TOKEN, and keep its value on the host; then revoke this one")  # fmt: skip
+        raise Refusal(
+            f"the name of a secret is wanted, and this looks like {kind}",
+            "name it, for example GITHUB_TOKEN, and keep its value on the host; then revoke this one",
+        )
     if not _TOKEN_REF.match(text):
         raise Refusal(
             f"{shown(text)} is no name for a secret", "name it like an environment variable, for example GITHUB_TOKEN"
@@ -91,15 +93,19 @@ def env_name(text: str) -> str:
 
 
 def env_value(text: str) -> str:
-    if len(text) > 32_768:
-        raise Refusal("env value is longer than 32768 characters", "put it into a file of the workspace")
+    if len(text) > secret_shapes.LONGEST:
+        raise Refusal(
+            f"env value is longer than {secret_shapes.LONGEST} characters", "put it into a file of the workspace"
+        )
     return _not_secret(text, "env value")
 
 
 def _not_secret(text: str, noun: str) -> str:
     if kind := secret_shapes.literal_kind(text):
-        raise Refusal(f"{noun} looks like {kind}",
-                      "keep it on the host and let a route inject it: auth = { token_ref = \"NAME\" }; then revoke this one")  # fmt: skip
+        raise Refusal(
+            f"{noun} looks like {kind}",
+            'keep it on the host and let a route inject it: auth = { token_ref = "NAME" }; then revoke this one',
+        )
     return text
 
 

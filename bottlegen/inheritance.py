@@ -34,7 +34,7 @@ def stem(path: str) -> str:
 
 
 def merged(sources: Sequence[Source]) -> dict[str, Any]:
-    """One document: tables joined, routes and read-only paths added up, other values from the last file that has them."""
+    """One document: tables joined, routes and read-only paths added up, other values from the last file with them."""
     result: dict[str, Any] = {}
     for source in sources:
         result = _joined(result, source.data, ())
@@ -58,10 +58,11 @@ def _joined(base: Mapping[str, Any], top: Mapping[str, Any], keys: Keys) -> dict
     for key, value in top.items():
         here, below = (*keys, key), result.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
-            value = _joined(below, value, here)
+            result[key] = _joined(below, value, here)
         elif here in _ADDED_UP and isinstance(below, list) and isinstance(value, list):
-            value = below + value
-        result[key] = value
+            result[key] = below + value
+        else:
+            result[key] = value
     return result
 
 

@@ -45,7 +45,7 @@ class Profile:
     sources: tuple[Source, ...] = field(default=(), compare=False, repr=False)
 
     def where(self, *keys: str | int) -> Where:
-        """The place of `keys`, such as ("egress", "routes", 3, "host") of the merged profile, in the file it is from."""
+        """The place of `keys`, such as ("egress", "routes", 3, "host") of the merged profile, in the file it is from"""
         return _where(self.sources, keys)
 
     def with_lines(self, error: PlanError) -> PlanError:
@@ -94,8 +94,8 @@ def load(
         problems.append(
             Problem(what=what, where=Where(file=path), fix="name the file with a-z, 0-9 and '-', at most 63 characters")
         )
-    if inheritance.complete(path, sources):
-        problems += _provider_problems(sources, provider_fields)
+    if sources:
+        problems += _provider_problems(sources, provider_fields, complete=inheritance.complete(path, sources))
     if problems:
         raise ProfileError(_first(problems))
     table = tables[0] if len(tables) == 1 else ProfileTable.model_validate(inheritance.merged(sources))
@@ -109,18 +109,19 @@ def _first(problems: Sequence[Problem]) -> Iterator[Problem]:
         yield Problem(what=f"{len(problems) - _MAX_PROBLEMS} more problems are not shown", fix="mend these first")
 
 
-def _provider_problems(sources: Sequence[Source], provider_fields: ProviderFields) -> Iterator[Problem]:
+def _provider_problems(
+    sources: Sequence[Source], provider_fields: ProviderFields, *, complete: bool
+) -> Iterator[Problem]:
     """What can only be judged on the merged profile: the template and the fields it takes."""
     provider = inheritance.merged(sources).get("agent_provider", {})
     if not isinstance(provider, dict):
         return
     template = provider.get("template")
-    valid = ", ".join(sorted(provider_fields))
-    if template is None:
+    if template is None and complete:
         yield Problem(
-            what="missing field 'template': no file says which agent the bottle serves",
+            what="missing field 'template': it says which agent the bottle serves",
             where=sources[-1].where(("agent_provider", "template")),
-            fix=f"add to [agent_provider]: template = one of {valid}",
+            fix=f"add template to agent_provider: one of {', '.join(sorted(provider_fields))}",
         )
     elif isinstance(template, str) and template not in provider_fields:
         what, fix = diagnosis.unknown((template,), provider_fields, noun="template")

@@ -1,13 +1,19 @@
 """What a credential looks like: a text that does is never accepted as a literal, nor shown in a message."""
 
 import re
+from itertools import pairwise
 
 _SHAPES = (
     ("a private key or certificate", re.compile(r"-----BEGIN ")),
     ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{10,}|github_pat_[A-Za-z0-9_]{10,})")),
     ("a GitLab token", re.compile(r"(?<![A-Za-z0-9])gl(?:pat|dt|rt|cbt|ptt|ft|agent)-[\w-]{10,}")),
     ("an Anthropic token", re.compile(r"(?<![A-Za-z0-9])sk-ant-[\w-]{4,}")),
-    ("an API key", re.compile(r"(?<![A-Za-z0-9])(?:sk-(?:proj|svcacct|or)-[\w-]{4,}|sk-(?=[\w-]*\d)[\w-]{16,})")),
+    (
+        "an API key",
+        re.compile(
+            r"(?<![A-Za-z0-9])(?:sk-(?:proj|svcacct|or)-[\w-]{4,}|sk-[A-Za-z0-9]{16,}|sk-(?=[\w-]*\d)[\w-]{16,})"
+        ),
+    ),
     ("a payment API key", re.compile(r"(?<![A-Za-z0-9])[rs]k_(?:live|test)_[A-Za-z0-9]{10,}")),
     ("a Slack token", re.compile(r"(?<![A-Za-z0-9])(?:xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,})")),
     ("an AWS access key", re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{12,}")),
@@ -20,17 +26,21 @@ _SHAPES = (
     ("a URL with a password", re.compile(r"://[^/\s:@]*:[^/\s@]+@")),
     ("an Authorization header", re.compile(r"(?i)\b(?:bearer|basic)\s+[\w.~+/-]{16,}")),
 )
-_HINT = re.compile(r"(?i)-----|gh[pousr]_|github_pat|gl[a-z]+-|[sr]k[-_]|xox|xapp|A[KS]IA|AIza|ya29|GOCSPX|npm_|pypi-|hf_|"
-                   r"age-secret|eyJ|://|bearer|basic")  # fmt: skip
+# One search that most texts fail, before the many.
+_HINT = re.compile(
+    r"-----|gh[pousr]_|github_pat|gl[a-z]+-|[sr]k[-_]|xox|xapp|A[KS]IA|AIza|ya29|GOCSPX|npm_|pypi-|hf_|AGE-SECRET|eyJ|://"
+    r"|(?i:bearer|basic)"
+)
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{24,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _DIGEST = re.compile(r"\bsha(?:256|384|512)[:-][A-Za-z0-9+/=]+")
-_READ = 4096
+LONGEST = 8192
+"""Characters that are looked at; a longer value is for others to refuse."""
 
 
 def kind(text: str) -> str:
-    """What credential `text` holds, by its known shape, or an empty string. Reads the first 4096 characters."""
-    text = text[:_READ]
+    """What credential `text` holds, by its known shape, or an empty string. Reads the first `LONGEST` characters."""
+    text = text[:LONGEST]
     if not _HINT.search(text):
         return ""
     return next((name for name, shape in _SHAPES if shape.search(text)), "")
@@ -38,7 +48,7 @@ def kind(text: str) -> str:
 
 def literal_kind(text: str) -> str:
     """As `kind`, and for places where nothing random belongs also a long run that looks random."""
-    return kind(text) or ("a long random text" if _random_run(text[:_READ]) else "")
+    return kind(text) or ("a long random text" if _random_run(text[:LONGEST]) else "")
 
 
 def _random_run(text: str) -> bool:
@@ -56,7 +66,7 @@ def _is_random(run: str) -> bool:
     digits = classes.count("digit")
     if len(set(run)) < 10 or digits < 3 or digits == len(classes):
         return False
-    changes = sum(a != b for a, b in zip(classes, classes[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(classes))
     return changes >= 0.3 * (len(classes) - 1)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bottlegen import toml_source, yaml_source
+from bottlegen import toml_source
 from bottlegen.errors import Problem, ProfileError, Where
 from bottlegen.wording import UNSEEN, Keys, Refusal, code_point, dotted
 
@@ -58,12 +58,10 @@ class Source:
         """Whether this file itself writes `keys`."""
         value: object = self.data
         for key in keys:
-            if isinstance(value, Mapping) and key in value:
-                value = value[key]
-            elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-                value = value[key]
-            else:
+            inside = key in value if isinstance(value, dict) else isinstance(value, list) and key in range(len(value))
+            if not inside:
                 return False
+            value = value[key]  # type: ignore[index]
         return True
 
 
@@ -77,6 +75,8 @@ def parse(name: str, raw: bytes) -> Source:
         if _FORMATS[suffix] == "toml":
             data, yaml_lines = toml_source.parse(text), None
         else:
+            from bottlegen import yaml_source  # only who has a YAML profile pays for the import of a parser
+
             data, yaml_lines = yaml_source.parse(text, max_depth=MAX_DEPTH, max_nodes=MAX_NODES)
         flaws = tuple(_flaws(data))
     except toml_source.Broken as e:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from bottlegen.wording import Keys
@@ -18,13 +19,13 @@ _WORDING = (
     ("Cannot declare", "a table is declared twice", _TWICE),
     ("Duplicate inline table key", "a key is given twice", _TWICE),
     ("Cannot redefine namespace", "a key is given twice", _TWICE),
-    ("Cannot mutate immutable namespace", "a key is added to a table that is already closed", "write all its keys in one place"),
+    ("Cannot mutate immutable namespace", "a key is added to a closed table", "write all its keys in one place"),
     ("Invalid value", "not a TOML value", "put text in double quotes"),
     ("Invalid initial character for a key part", "not a TOML key", "write it as name = value"),
     ("Expected '=' after a key", "a key has no '='", "write it as name = value"),
     ("Unclosed array", "a list has no closing ']'", "close the list"),
     ("Unterminated string", "a text has no closing quote", "close the quotes"),
-    ("Expected newline or end of document", "text after the end of a value", "one key to a line; put text in double quotes"),
+    ("Expected newline or end of document", "text after a value", "one key to a line; put text in double quotes"),
 )  # fmt: skip
 
 
@@ -66,10 +67,8 @@ def _reworded(text: str, message: str) -> tuple[int | None, str, str]:
 def lines(text: str) -> dict[Keys, int]:
     """The line of every key and list item of a document that `parse` accepts."""
     scan = _Scan(text)
-    try:
+    with suppress(_Lost):  # a message without a line is better than none
         scan.document()
-    except _Lost:
-        pass  # a message without a line is better than none
     return scan.lines
 
 

@@ -8,6 +8,18 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceStartEvent,
+)
+
 from bottlegen.toml_source import Broken
 from bottlegen.wording import Keys, shown
 
@@ -41,39 +53,38 @@ class _Builder:
     documents: int = 0
     nodes: int = 0
 
-    def event(self, event: Any) -> None:
+    def event(self, event: Event) -> None:
         """Take in one event of the parser; Broken when nothing sensible can follow."""
-        line = event.start_mark.line + 1
-        name = type(event).__name__
-        if name == "DocumentStartEvent":
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, DocumentStartEvent):
             self._document(event, line)
-        elif name == "ScalarEvent":
-            self._decorations(event, line)
+        elif isinstance(event, ScalarEvent):
+            self._decorations(event, event.tag, line)
             self._scalar(event, line)
-        elif name == "AliasEvent":
-            self._flaw(line, f"YAML: alias {shown('*' + event.anchor)}", _PLAIN_ONLY)
+        elif isinstance(event, AliasEvent):
+            self._flaw(line, f"YAML: alias {shown(f'*{event.anchor}')}", _PLAIN_ONLY)
             self._place("", line)
-        elif name in ("MappingStartEvent", "SequenceStartEvent"):
-            self._decorations(event, line)
-            self._open({} if name == "MappingStartEvent" else [], line)
-        elif name in ("MappingEndEvent", "SequenceEndEvent"):
+        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
+            self._decorations(event, event.tag, line)
+            self._open({} if isinstance(event, MappingStartEvent) else [], line)
+        elif isinstance(event, CollectionEndEvent):
             self.frames.pop()
 
-    def _document(self, event: Any, line: int) -> None:
+    def _document(self, event: DocumentStartEvent, line: int) -> None:
         self.documents += 1
         if self.documents > 1:
             raise Broken([*self.flaws, (line, "YAML: a second document", "one document to a file: remove the '---'")])
         if event.version or event.tags:
             self._flaw(line, "YAML: a directive ('%…')", "remove the line")
 
-    def _decorations(self, event: Any, line: int) -> None:
+    def _decorations(self, event: NodeEvent, tag: str | None, line: int) -> None:
         if event.anchor is not None:
-            self._flaw(line, f"YAML: anchor {shown('&' + event.anchor)}", _PLAIN_ONLY)
-        if event.tag is not None:
-            self._flaw(line, f"YAML: tag {shown(event.tag)}", _PLAIN_ONLY)
+            self._flaw(line, f"YAML: anchor {shown(f'&{event.anchor}')}", _PLAIN_ONLY)
+        if tag is not None:
+            self._flaw(line, f"YAML: tag {shown(tag)}", _PLAIN_ONLY)
 
-    def _scalar(self, event: Any, line: int) -> None:
-        plain = event.style is None or event.style == ""
+    def _scalar(self, event: ScalarEvent, line: int) -> None:
+        plain = not event.style
         value = self._resolved(event.value, line) if plain else event.value
         if self._expects_key():
             self._key(event.value, value, line, plain=plain)
@@ -154,8 +165,6 @@ class _Builder:
 
 def parse(text: str, *, max_depth: int, max_nodes: int) -> tuple[dict[str, Any], dict[Keys, int]]:
     """The data of a YAML document and the line of each of its keys; Broken when it is none."""
-    import yaml  # only who has a YAML profile pays for the import
-
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     builder = _Builder(max_depth, max_nodes)
     try:
@@ -174,7 +183,7 @@ def parse(text: str, *, max_depth: int, max_nodes: int) -> tuple[dict[str, Any],
     return builder.root, builder.lines
 
 
-def _reworded(error: Any) -> tuple[int | None, str, str]:
+def _reworded(error: yaml.YAMLError) -> tuple[int | None, str, str]:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "the text is not YAML"
     return (mark.line + 1 if mark else None), f"YAML: {problem[:80]}", "check indentation, quotes and brackets"

@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ REQUIRED = pytest.StashKey[frozenset[str]]()
 
 @functools.cache
 def _no_engine() -> str:
-    import docker  # noqa: PLC0415 - unit tests must not pay for it
+    import docker  # late: unit tests must not pay for it
 
     try:
         client = docker.from_env(timeout=10)
@@ -109,10 +109,9 @@ def _fail(report: pytest.TestReport | pytest.CollectReport, required: frozenset[
 
 
 @pytest.fixture(autouse=True)
-def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the settings of whoever runs it."""
     home = tmp_path_factory.getbasetemp() / "xdg"
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
     monkeypatch.delenv("BOTTLEGEN_HOST_CONFIG", raising=False)
-    yield

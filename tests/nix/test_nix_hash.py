@@ -1,0 +1,61 @@
+"""Our hash is the one that Nix prints: for random trees, for the shipped bundles, and for base-32."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bottlegen import bundle, nar
+
+ROOT = Path(__file__).parents[2]
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1).filter(
+    lambda name: name not in (".", "..") and len(name.encode()) < 200
+)
+FILES = st.builds(nar.Regular, st.binary(max_size=40), st.booleans())
+LINKS = st.builds(nar.Symlink, st.binary(min_size=1, max_size=20).filter(lambda target: b"\0" not in target))
+TREES = st.recursive(
+    st.dictionaries(NAMES.map(str.encode), FILES | LINKS, max_size=4),
+    lambda inner: st.dictionaries(NAMES.map(str.encode), FILES | inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def nix(*arguments: str) -> str:
+    command = ["nix", "--extra-experimental-features", "nix-command", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def write_tree(tree: nar.Tree, here: bytes) -> None:
+    Path(here.decode()).mkdir()
+    for name, node in tree.items():
+        path = Path((here + b"/" + name).decode())
+        if isinstance(node, nar.Regular):
+            path.write_bytes(node.data)
+            path.chmod(0o755 if node.executable else 0o644)
+        elif isinstance(node, nar.Symlink):
+            Path(path).symlink_to(node.target.decode(errors="surrogateescape"))
+        else:
+            write_tree(node, here + b"/" + name)
+
+
+# 40 examples: each runs nix once, about 30 ms.
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=TREES)
+def test_random_trees(tmp_path_factory, tree):
+    here = tmp_path_factory.mktemp("tree") / "root"
+    write_tree(tree, str(here).encode())
+    assert nix("hash", "path", str(here)) == nar.sri(nar.tree_digest(tree))
+
+
+def test_shipped_bundles():
+    found = sorted(path.parent for path in (ROOT / "bundles").glob("*/manifest.json"))
+    assert found, "bundles/ holds no bundle"
+    for directory in found:
+        assert nix("hash", "path", str(directory)) == bundle.read(directory).hash, directory.name
+
+
+@pytest.mark.parametrize("data", [bytes(32), bytes(range(32)), b"\xff" * 32])
+def test_base32(data):
+    assert nix("hash", "to-base32", "--type", "sha256", nar.sri(data)) == nar.base32(data)

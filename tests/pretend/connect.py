@@ -24,6 +24,7 @@ class Forwarder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._thread:
+            self._thread.do(self._close())
             self._thread.stop()
 
     async def _listen(self) -> None:
@@ -31,6 +32,10 @@ class Forwarder:
         host, port = server.sockets[0].getsockname()[:2]
         self.url = f"http://{host}:{port}"
         self._server = server
+
+    async def _close(self) -> None:
+        if self._server:
+            self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

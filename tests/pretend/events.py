@@ -62,7 +62,7 @@ def messages_call(name: str, arguments: Mapping[str, Any], model: str) -> list[E
 
 
 def _message(model: str, start: Event, delta: Event, stop_reason: str) -> list[Event]:
-    message = {
+    message: Event = {
         "id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": [],
         "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
     }  # fmt: skip

@@ -1,5 +1,7 @@
 """The runtimes there are, and which of them runs a given bottle."""
 
+import os
+from pathlib import Path
 from typing import Final
 
 from bottlegen.errors import HostError, RuntimeFailure
@@ -15,12 +17,16 @@ _ISOLATION: Final = {
 _STRENGTH: Final = ("process", "container", "vm")
 
 
-def make(name: str) -> Runtime:
-    """The runtime of that name, its library imported only now; HostError for a name that is none of ours."""
+def make(name: str, ca_file: str | None = None) -> Runtime:
+    """The runtime of that name, its library imported only now; HostError for a name that is none of ours.
+
+    `ca_file` is trusted beside the usual roots while images are fetched and built."""
     if name == "docker":
         from runtime.docker import DockerRuntime
 
-        return DockerRuntime()
+        env = dict(os.environ)
+        cache = Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bottlegen"
+        return DockerRuntime(env, cache, Path(ca_file).expanduser() if ca_file else None)
     raise HostError(f"no runtime '{name}'", fix="use one of: docker, auto")
 
 
@@ -38,7 +44,7 @@ def choose(asked: str, manifest: Manifest, config: HostConfig) -> Runtime:
         (name for name in (asked, manifest.runtime, config.runtime) if name not in ("", "auto")),
         "docker",
     )
-    runtime = make(name)
+    runtime = make(name, config.upstream.ca_file)
     if _STRENGTH.index(_ISOLATION[name]) < _STRENGTH.index(manifest.isolation):
         raise RuntimeFailure(
             f"profile '{manifest.name}' demands isolation '{manifest.isolation}', runtime '{name}' gives '{_ISOLATION[name]}'",

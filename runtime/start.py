@@ -4,14 +4,13 @@ Secrets live in this process between `gather` and `place`, and nowhere else on t
 """
 
 import datetime
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.bundle import Bundle
-from bottlegen.errors import BottlegenError, HostError, Problem
+from bottlegen.errors import BottlegenError, HostError
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
@@ -173,12 +172,3 @@ def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[
     if files := _provisioned_files(gathered.provision):
         runtime.place(bottle, _AGENT, files)
     return tuple(sorted(gathered.values))
-
-
-def env_of(bundle: Bundle, service: str) -> dict[str, str]:
-    """The variables of a service as the bundle holds them; BottlegenError when its file is not a map of strings."""
-    path = bundle.manifest.services[service].env_file
-    env = json.loads(bundle.data(path)) if path else {}
-    if not isinstance(env, dict):
-        raise BottlegenError(Problem(what=f"'{path}' is not a map of variables", fix="bottlegen build"))
-    return {str(name): str(value) for name, value in env.items()}

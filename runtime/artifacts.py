@@ -1,0 +1,204 @@
+"""Pinned downloads: bytes reach a build only after their hash is the one in the manifest; the cache is named by that hash."""
+
+import base64
+import fcntl
+import hashlib
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urljoin
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from bottlegen.errors import RuntimeFailure
+from bottlegen.manifest import ArtifactSpec
+from runtime.base import Step
+
+CHUNK = 1024 * 1024
+_TIMEOUT = (15.0, 60.0)
+_ATTEMPTS = 4
+_SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
+
+
+class ArtifactStore:
+    """Downloads through the registries that `env` names into `folder`; `ca_file` is trusted besides the usual roots."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str], ca_file: Path | None = None) -> None:
+        self._folder = folder
+        self._env = env
+        self._ca_file = ca_file
+
+    def path(self, spec: ArtifactSpec) -> Path:
+        """Where the verified archive lies, or will."""
+        return self._folder / _digest(spec).hex() / spec.filename
+
+    def fetch(self, spec: ArtifactSpec, step: Step) -> Path:
+        """The verified archive, downloaded when it is not in the cache; RuntimeFailure leaves nothing false behind."""
+        path = self.path(spec)
+        if path.is_file():
+            return path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(path.parent):
+                if not path.is_file():
+                    self._fetch(spec, path, step)
+        except requests.RequestException as e:
+            raise _unreachable(spec, e) from e
+        except OSError as e:
+            raise RuntimeFailure(
+                f"cannot store '{spec.filename}' in '{path.parent}': {e.strerror or e}", fix="check space and permissions"
+            ) from e
+        return path
+
+    def _fetch(self, spec: ArtifactSpec, path: Path, step: Step) -> None:
+        partial = path.with_name(f"{path.name}.partial")
+        with _session(self._env, self._ca_file) as session:
+            self._download(session, spec, partial, step)
+        _verify(spec, partial)
+        partial.replace(path)
+
+    def _download(self, session: requests.Session, spec: ArtifactSpec, partial: Path, step: Step) -> None:
+        """Up to four attempts, each going on where the last one stopped."""
+        url = self._url(session, spec)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return _stream(session, url, partial, step)
+            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                step.note(f"{spec.filename}: interrupted, going on")
+
+    def _url(self, session: requests.Session, spec: ArtifactSpec) -> str:
+        if spec.source == "npm":
+            registry = self._env.get("npm_config_registry") or "https://registry.npmjs.org"
+            return f"{registry.rstrip('/')}/{quote(spec.package, safe='@/')}/-/{quote(spec.filename)}"
+        index = self._env.get("PIP_INDEX_URL") or self._env.get("UV_INDEX_URL") or "https://pypi.org/simple"
+        page = f"{index.rstrip('/')}/{quote(spec.package)}/"
+        answer = session.get(page, headers={"Accept": _SIMPLE_JSON}, timeout=_TIMEOUT)
+        answer.raise_for_status()
+        for file in _listed_files(page, answer):
+            if file.get("filename") == spec.filename:
+                return urljoin(answer.url, str(file["url"]))
+        raise RuntimeFailure(
+            f"the index '{index}' has no file '{spec.filename}' of '{spec.package}'",
+            fix="use an index that mirrors PyPI: PIP_INDEX_URL=https://pypi.org/simple",
+        )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two starts at once share one download: the second waits for the first."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _session(env: Mapping[str, str], ca_file: Path | None) -> requests.Session:
+    """Proxies from `env` alone; trust is the platform's, SSL_CERT_FILE, and `ca_file` on top."""
+    session = requests.Session()
+    session.trust_env = False
+    session.proxies = _proxies(env)
+    context = ssl.create_default_context()
+    for extra in (env.get("SSL_CERT_FILE"), ca_file):
+        if extra:
+            _trust(context, Path(extra))
+    session.mount("https://", _ContextAdapter(context))
+    return session
+
+
+def _proxies(env: Mapping[str, str]) -> dict[str, str]:
+    names = {"http": "http_proxy", "https": "https_proxy", "no_proxy": "no_proxy"}
+    found = {key: env.get(name) or env.get(name.upper()) for key, name in names.items()}
+    return {key: value for key, value in found.items() if value}
+
+
+def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as e:
+        raise RuntimeFailure(
+            f"cannot read certificates from '{ca_file}': {e}", fix="point SSL_CERT_FILE to a PEM file of CA certificates"
+        ) from e
+
+
+class _ContextAdapter(HTTPAdapter):
+    """requests takes a CA file, but not a context that adds one to the platform's roots."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)  # type: ignore[arg-type]
+
+    def proxy_manager_for(self, proxy: str, **kwargs: object) -> object:
+        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+
+    def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
+        """The context decides: requests' own roots are not added to it."""
+
+
+def _listed_files(page: str, answer: requests.Response) -> Iterator[dict[str, object]]:
+    try:
+        files = answer.json()["files"]
+        yield from (dict(file) for file in files)
+    except (ValueError, KeyError, TypeError) as e:
+        raise RuntimeFailure(
+            f"the index at '{page}' does not speak the JSON form of the simple API (PEP 691)",
+            fix="use an index that does: PIP_INDEX_URL=https://pypi.org/simple",
+        ) from e
+
+
+def _stream(session: requests.Session, url: str, partial: Path, step: Step) -> None:
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # all of it is here; the hash will tell
+        answer.raise_for_status()
+        if answer.status_code != requests.codes.partial_content:
+            have = 0
+        total = have + int(answer.headers.get("Content-Length") or 0)
+        with partial.open("ab" if have else "wb") as file:
+            for chunk in answer.iter_content(CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                step.advance(have, max(total, have))
+    if have < total:
+        raise requests.ConnectionError("the connection ended early")
+
+
+def _digest(spec: ArtifactSpec) -> bytes:
+    return base64.b64decode(spec.integrity.partition("-")[2])
+
+
+def _verify(spec: ArtifactSpec, partial: Path) -> None:
+    hasher = hashlib.new(spec.integrity.partition("-")[0])
+    with partial.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            hasher.update(chunk)
+    if hasher.digest() == _digest(spec):
+        return
+    partial.unlink()
+    found = base64.b64encode(hasher.digest()).decode()
+    raise RuntimeFailure(
+        f"'{spec.filename}' is not the pinned file: integrity {hasher.name}-{found}, pinned {spec.integrity}",
+        fix="try again; if it stays, the registry serves another file than the one that was reviewed",
+    )
+
+
+def _unreachable(spec: ArtifactSpec, error: requests.RequestException) -> RuntimeFailure:
+    fix = "check the network, HTTPS_PROXY and " + (
+        "npm_config_registry" if spec.source == "npm" else "PIP_INDEX_URL or UV_INDEX_URL"
+    )
+    if isinstance(error, requests.exceptions.SSLError):
+        fix = "if this network inspects TLS, set SSL_CERT_FILE to its CA, or [upstream] ca_file in host.toml"
+    response = error.response
+    reason = f"HTTP {response.status_code} from {response.url}" if response is not None else str(error)
+    return RuntimeFailure(f"cannot download '{spec.filename}': {reason}", fix=fix)

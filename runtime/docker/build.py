@@ -1,0 +1,87 @@
+"""The images of a bundle on this engine: there already, or built now."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bottlegen.errors import RuntimeFailure
+from runtime.artifacts import ArtifactStore
+from runtime.base import LaunchSpec, Progress
+from runtime.docker.engine import Engine, translated
+from runtime.images import ImageBuilder, ImagePlan, plan_image
+
+
+class Images:
+    """Base images are pulled only when absent: what they name floats until a digest locks it."""
+
+    def __init__(self, engine: Engine, store: ArtifactStore, env: Mapping[str, str], ca_file: Path | None) -> None:
+        self._engine = engine
+        self._store = store
+        self._env = env
+        self._ca_file = ca_file
+
+    def have(self, spec: LaunchSpec, progress: Progress) -> dict[str, str]:
+        """The tag of each service's image; each exists when this returns."""
+        plans = [self._plan(spec, service, progress) for service in spec.bundle.manifest.services]
+        for plan in plans:
+            if not self._exists(plan.tag):
+                self._build(spec, plan, progress)
+        return {plan.service: plan.tag for plan in plans}
+
+    def _plan(self, spec: LaunchSpec, service: str, progress: Progress) -> ImagePlan:
+        base = spec.base_image or spec.bundle.manifest.services[service].image.base
+        base_id = self._image_id(base) or self._pull(base, progress)
+        return plan_image(spec.bundle, service, base=base, base_id=base_id, platform=self._engine.platform)
+
+    def _build(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
+        build_ca = self._extra_ca()
+        builder = ImageBuilder(self._engine.api, self._store, self._env, build_ca)
+        with translated(f"build the image of service '{plan.service}'"):
+            builder.build(spec.bundle, plan, progress, {"bottlegen.service": plan.service})
+
+    def _extra_ca(self) -> bytes:
+        """The host's own CAs for package mirrors, from SSL_CERT_FILE and the file given."""
+        found = [path for path in (self._env.get("SSL_CERT_FILE"), self._ca_file) if path]
+        try:
+            return b"".join(Path(path).read_bytes() + b"\n" for path in found)
+        except OSError as e:
+            raise RuntimeFailure(f"cannot read '{e.filename}': {e.strerror}", fix="correct or unset SSL_CERT_FILE") from e
+
+    def _exists(self, tag: str) -> bool:
+        return bool(self._image_id(tag))
+
+    def _image_id(self, reference: str) -> str:
+        """Empty when the engine has no such image."""
+        from docker.errors import ImageNotFound  # noqa: PLC0415
+
+        with translated(f"look for image '{reference}'"):
+            try:
+                return str(self._engine.api.inspect_image(reference)["Id"])
+            except ImageNotFound:
+                return ""
+
+    def _pull(self, base: str, progress: Progress) -> str:
+        from docker.errors import APIError  # noqa: PLC0415
+
+        name, tag = (base, "") if "@" in base else _split(base)
+        with progress.step(f"pull {base}") as step:
+            try:
+                for event in self._engine.api.pull(name, tag=tag or None, stream=True, decode=True):
+                    if event.get("error"):
+                        raise _no_base(base, str(event["error"]))
+                    step.note(f"{event.get('id', '')} {event.get('status', '')}".strip())
+            except APIError as e:
+                raise _no_base(base, str(e.explanation)) from e
+        return self._image_id(base)
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """`registry:5000/a/b:tag` as (`registry:5000/a/b`, `tag`)."""
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def _no_base(base: str, reason: str) -> RuntimeFailure:
+    return RuntimeFailure(
+        f"the base image '{base}' cannot be had: {reason}",
+        fix=f'docker pull {base}, or name one that this engine has: [images] base = "…" in host.toml',
+    )

@@ -1,0 +1,129 @@
+"""A service of the manifest as the engine's create request: every hardening the bundle promises is spelled out here."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bottlegen.bundle import Bundle
+from bottlegen.errors import BundleError
+from bottlegen.manifest import Service
+from bottlegen.plan import HOME, MATERIAL, PROXY_PORT
+from runtime.base import LaunchSpec
+from runtime.docker import naming
+from runtime.docker.engine import Engine
+from runtime.docker.workspace import Bind
+
+SIDECAR_USER = (65532, 65532)
+_SHM = 64 * 1024 * 1024
+_MATERIAL_SIZE = 32 * 1024 * 1024
+_HOME_SIZE = 2 * 1024 * 1024 * 1024
+_LOGS = {"max-size": "32m", "max-file": "2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPlace:
+    """What only the agent's container has: who it runs as, what it sees of the host, and where names lead."""
+
+    user: tuple[int, int]
+    binds: tuple[Bind, ...]
+    hosts: tuple[tuple[str, str], ...]
+    network: str
+
+
+def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, network: str) -> str:
+    """The id of a sidecar that has stdin open for its material; it is not started."""
+    service = spec.bundle.manifest.services[name]
+    host = _host_config(
+        engine, service, _tmpfs(service.tmpfs, SIDECAR_USER),
+        network_mode=network,
+        # 443 for clients that know no proxy; and packets are never passed on, only requests.
+        sysctls={"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ip_forward": "0"},
+    )  # fmt: skip
+    env = env_of(spec.bundle, name) | {
+        "BOTTLEGEN_BOTTLE": spec.bottle,
+        "BOTTLEGEN_BUNDLE": spec.bundle.hash,
+        "BOTTLEGEN_PORT": str(PROXY_PORT),
+    }
+    created = engine.api.create_container(
+        image, list(service.command), name=naming.container(spec.bottle, name), hostname=name,
+        user=_user(SIDECAR_USER), environment=env, labels=naming.labels(spec, name), host_config=host,
+        stdin_open=True,
+    )  # fmt: skip
+    return str(created["Id"])
+
+
+def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace) -> str:
+    """The id of the agent's container, not started; its entry script will wait at the gate."""
+    service = spec.bundle.manifest.services[naming.AGENT]
+    sizes = {MATERIAL: _MATERIAL_SIZE} | ({} if spec.home else {HOME: _HOME_SIZE}) | service.tmpfs
+    host = _host_config(
+        engine, service, _tmpfs(sizes, place.user),
+        network_mode=place.network,
+        # A resolver that nobody is: names outside of the hosts file do not resolve, not even by the engine.
+        dns=["127.0.0.1"], dns_opt=["timeout:1", "attempts:1"], dns_search=["."],
+        extra_hosts=dict(place.hosts),
+        mounts=[_mount(bind) for bind in place.binds],
+        userns_mode="host" if engine.remapped else None,
+    )  # fmt: skip
+    workspace = spec.bundle.manifest.workspace
+    env = env_of(spec.bundle, naming.AGENT) | dict(spec.terminal_env) | {"HOME": HOME}
+    created = engine.api.create_container(
+        image, list(spec.command or service.command), name=naming.container(spec.bottle, naming.AGENT),
+        hostname=spec.bottle[:63].strip("-."), user=_user(place.user), environment=env,
+        labels=naming.labels(spec, naming.AGENT), host_config=host, tty=spec.tty, stdin_open=spec.interactive,
+        detach=spec.tty,  # which is how the SDK says that stdin outlives the first who leaves; a pipe ends with it
+        working_dir=workspace.path if spec.workspace else HOME,
+    )  # fmt: skip
+    return str(created["Id"])
+
+
+def env_of(bundle: Bundle, service: str) -> dict[str, str]:
+    """The variables of a service as the bundle holds them; BundleError when its file is not what the manifest lists."""
+    declared = bundle.manifest.services[service]
+    env = json.loads(bundle.data(declared.env_file)) if declared.env_file else {}
+    if not isinstance(env, dict) or sorted(env) != sorted(declared.env):
+        raise BundleError(f"'{declared.env_file}' holds other variables than the manifest lists", fix="bottlegen build")
+    return {str(name): str(value) for name, value in env.items()}
+
+
+def _host_config(engine: Engine, service: Service, tmpfs: dict[str, str], **more: Any) -> Any:
+    from docker.types import LogConfig, Ulimit  # noqa: PLC0415
+
+    limits = service.limits
+    return engine.api.create_host_config(
+        read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"], init=True, tmpfs=tmpfs,
+        # Equal limits: no swap, so what lies in memory-backed directories is never written to a disk.
+        mem_limit=limits.memory, memswap_limit=limits.memory, mem_swappiness=0 if engine.cgroup_v1 else None,
+        nano_cpus=int(min(limits.cpus, engine.cpus) * 1e9), pids_limit=limits.pids, shm_size=min(_SHM, limits.memory),
+        ulimits=[Ulimit(name="core", soft=0, hard=0)],
+        log_config=LogConfig(type="json-file", config=_LOGS), restart_policy={"Name": "no"},
+        **{key: value for key, value in more.items() if value is not None},
+    )  # fmt: skip
+
+
+def _tmpfs(sizes: dict[str, int], user: tuple[int, int]) -> dict[str, str]:
+    """Private to the service's user, except for the two that every program expects to be shared."""
+    options = {}
+    for path, size in sizes.items():
+        shared = path in ("/tmp", "/var/tmp")  # noqa: S108 - a path inside the bottle
+        runs = "exec" if shared or path == HOME else "noexec"
+        owner = "mode=1777" if shared else f"mode=0700,uid={user[0]},gid={user[1]}"
+        options[path] = f"rw,nosuid,nodev,{runs},size={size},{owner}"
+    return options
+
+
+def _mount(bind: Bind) -> Any:
+    from docker.types import Mount  # noqa: PLC0415
+
+    # A mount rather than a `-v` string: it fails when the source is missing, and colons in paths are just colons.
+    return Mount(target=bind.target, source=str(bind.source), type="bind", read_only=bind.read_only)
+
+
+def _user(user: tuple[int, int]) -> str:
+    return f"{user[0]}:{user[1]}"
+
+
+def hosts(names: Sequence[str], addresses: dict[str, str], proxy: str) -> tuple[tuple[str, str], ...]:
+    """Sidecars by their names, and the exact hosts of the routes at the proxy."""
+    return tuple(sorted({**dict.fromkeys(names, addresses[proxy]), **addresses}.items()))

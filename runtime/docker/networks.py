@@ -1,0 +1,42 @@
+"""A bottle's networks: `inside` has no way out and no host on it; only sidecars that must leave are on `outside`."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from runtime.base import LaunchSpec
+from runtime.docker import naming
+from runtime.docker.engine import Api, Engine, translated
+
+INSIDE, OUTSIDE = "inside", "outside"
+_ISOLATED_SINCE = (28, 0)
+
+
+def create(engine: Engine, spec: LaunchSpec) -> tuple[str, str]:
+    """Names of the inside and the outside network; the latter is the host's choice when there is one."""
+    inside = naming.network(spec.bottle, spec.session, INSIDE)
+    outside = spec.outside_network or naming.network(spec.bottle, spec.session, OUTSIDE)
+    with translated(f"make the networks of bottle '{spec.bottle}'"), ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = [pool.submit(_create, engine, spec, inside, internal=True)]
+        if not spec.outside_network:
+            jobs.append(pool.submit(_create, engine, spec, outside, internal=False))
+        for job in jobs:
+            job.result()
+    return inside, outside
+
+
+def _create(engine: Engine, spec: LaunchSpec, name: str, *, internal: bool) -> None:
+    engine.api.create_network(
+        name, driver="bridge", internal=internal, options=_isolation(engine) if internal else None,
+        labels=naming.labels(spec), enable_ipv6=False, check_duplicate=True,
+    )  # fmt: skip
+
+
+def _isolation(engine: Engine) -> dict[str, str]:
+    """An internal bridge still has an address of the host on it, and with it every service of the host: take it away."""
+    if engine.version >= _ISOLATED_SINCE:
+        return {"com.docker.network.bridge.gateway_mode_ipv4": "isolated"}
+    return {"com.docker.network.bridge.inhibit_ipv4": "true"}
+
+
+def address(api: Api, container: str, network: str) -> str:
+    """The IPv4 address of a started container on a network."""
+    return str(api.inspect_container(container)["NetworkSettings"]["Networks"][network]["IPAddress"])

@@ -1,0 +1,263 @@
+"""DockerRuntime: the steps of runtime.base.Runtime through the docker SDK; every object it makes carries the bottle's labels."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bottlegen.errors import Problem, RuntimeFailure, Where
+from bottlegen.plan import PROXY_HOST
+from runtime import terminal
+from runtime.artifacts import ArtifactStore
+from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
+from runtime.docker import containers, listing, naming, networks, removal, streams, workspace
+from runtime.docker.build import Images
+from runtime.docker.engine import Engine, connect, translated
+from runtime.docker.streams import Stream
+from runtime.docker.tarball import pack
+
+DETACH_KEYS = "ctrl-p,ctrl-q"
+_PLACE = ("/bin/sh", "/usr/libexec/bottle/place.sh")
+_READY = b"bottlegen: ready"
+_NOBODY = (1000, 1000)
+"""Who the agent is when there is no workspace to own files of and the caller is root."""
+
+
+class DockerRuntime:
+    """`env` is this host's environment (DOCKER_HOST, proxies, registries); `cache` holds downloads; `ca_file` is an extra
+    CA for downloads and builds."""
+
+    name = naming.RUNTIME
+
+    def __init__(self, env: Mapping[str, str], cache: Path, ca_file: Path | None = None) -> None:
+        self._env = env
+        self._store = ArtifactStore(cache / "artifacts", env, ca_file)
+        self._ca_file = ca_file
+        self._images: dict[str, str] = {}
+        self._addresses: dict[str, dict[str, str]] = {}
+        self._waiting: dict[tuple[str, str], Stream] = {}
+        self._held: dict[str, list[MaterialFile]] = {}
+
+    @cached_property
+    def engine(self) -> Engine:
+        return connect(self._env)
+
+    def check(self, spec: LaunchSpec) -> None:
+        found = [*self._remote_problems(spec), *self._workspace_problems(spec)]
+        if found:
+            raise RuntimeFailure(found)
+
+    def _remote_problems(self, spec: LaunchSpec) -> Iterator[Problem]:
+        if self.engine.local:
+            return
+        for folder, field, fix in (
+            (spec.workspace, "workspace.mode", 'workspace.mode = "none", or unset DOCKER_HOST'),
+            (spec.home, "home", 'home = "ephemeral", or unset DOCKER_HOST'),
+        ):
+            if folder is not None:
+                what = f"the docker engine is on another machine and cannot see '{folder}'"
+                yield Problem(what=what, where=Where(file=spec.bundle.manifest.name, field=field), fix=fix)
+
+    def _workspace_problems(self, spec: LaunchSpec) -> Iterator[Problem]:
+        if spec.workspace is None:
+            return
+        yield from workspace.problems(spec.workspace, spec.bundle.manifest.workspace)
+        if spec.workspace.is_dir() and workspace.owner(spec.workspace)[0] == 0 and not self.engine.rootless:
+            yield Problem(
+                what=f"the workspace '{spec.workspace}' belongs to root, and an agent does not run as root",
+                where=Where(file=spec.bundle.manifest.name, field="workspace"),
+                fix=f"chown -R 1000:1000 '{spec.workspace}'\n"
+                'or, for an agent without your files: workspace.mode = "none" in the profile',
+            )
+
+    def prepare(self, spec: LaunchSpec, progress: Progress) -> None:
+        self._images = Images(self.engine, self._store, self._env, self._ca_file).have(spec, progress)
+
+    def create(self, spec: LaunchSpec) -> Endpoints:
+        api = self.engine.api
+        with translated(f"look for bottle '{spec.bottle}'"):
+            if api.containers(all=True, filters=naming.selects(spec.bottle)):
+                raise _taken(spec.bottle)
+        try:
+            return self._create(spec)
+        except BaseException:
+            self._forget(spec.bottle)
+            removal.remove(self.engine, spec.bottle, spec.session)
+            raise
+
+    def _create(self, spec: LaunchSpec) -> Endpoints:
+        inside, outside = networks.create(self.engine, spec)
+        sidecars = [name for name in spec.bundle.manifest.services if name != naming.AGENT]
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            made = pool.map(lambda name: self._sidecar(spec, name, inside, outside), sidecars)
+            addresses = dict(zip(sidecars, made, strict=True))
+        self._addresses[spec.bottle] = addresses
+        return Endpoints(address=addresses[PROXY_HOST])
+
+    def _sidecar(self, spec: LaunchSpec, name: str, inside: str, outside: str) -> str:
+        """Start one sidecar, which waits for its material on the stream kept here; its address inside the bottle."""
+        api = self.engine.api
+        leaves = "outside" in spec.bundle.manifest.services[name].networks
+        with translated(f"start service '{name}' of bottle '{spec.bottle}'"):
+            try:
+                first = outside if leaves else inside
+                container = containers.create_sidecar(self.engine, spec, name, self._images[name], first)
+            except Exception as e:
+                if getattr(e, "status_code", None) == 409:  # noqa: PLR2004 - conflict: the name is in use
+                    raise _taken(spec.bottle) from e
+                raise
+            if leaves:
+                api.connect_container_to_network(container, inside, aliases=[name])
+            stream = streams.attach(api, container, tty=False, stdin=True, output=False)
+            self._waiting[spec.bottle, name] = stream
+            api.start(container)
+            return networks.address(api, container, inside)
+
+    def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
+        if service == naming.AGENT and bottle in self._held:
+            # The agent waits at its gate and reads nothing yet: one exec brings all of it and opens.
+            self._held[bottle].extend(files)
+            return
+        stream = self._waiting.pop((bottle, service), None)
+        if stream is None:
+            self._exec_place(bottle, service, files, opens=False)
+            return
+        with translated(f"hand its material to service '{service}'"):
+            stream.send(pack(files))
+            stream.end_input()
+
+    def _exec_place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, opens: bool) -> None:
+        api = self.engine.api
+        argv = [*_PLACE, *(["--open"] if opens else []), *(file.path for file in files)]
+        with translated(f"hand its material to service '{service}'"):
+            created = api.exec_create(naming.container(bottle, service), argv, stdin=True)
+            stream = streams.start_exec(api, created["Id"], tty=False)
+            stream.send(pack(files, ".new"))
+            stream.end_input()
+            output = b"".join(data for _, data in stream.output()).decode(errors="replace").strip()
+            stream.close()
+            status = api.exec_inspect(created["Id"])["ExitCode"]
+        if status != 0:
+            raise RuntimeFailure(
+                f"service '{service}' of bottle '{bottle}' did not take its material: {output or f'exit status {status}'}",
+                fix=f"bottlegen logs --name {bottle}",
+            )
+
+    def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
+        api, container = self.engine.api, naming.container(bottle, service)
+        end = time.monotonic() + seconds
+        with translated(f"wait for service '{service}'"):
+            while True:
+                running = api.inspect_container(container)["State"]["Running"]
+                if _READY in api.logs(container, stdout=False, stderr=True):
+                    return
+                if not running or time.monotonic() > end:
+                    break
+                time.sleep(0.02)
+            last = api.logs(container, tail=15).decode(errors="replace").strip()
+        what = f"is not ready after {seconds:g} s" if running else "ended instead of getting ready"
+        lines = "\n".join(f"  | {line}" for line in last.splitlines()) or "  | (no output)"
+        raise RuntimeFailure(f"service '{service}' of bottle '{bottle}' {what}:\n{lines}", fix="bottlegen up again")
+
+    def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
+        api = self.engine.api
+        place = containers.AgentPlace(
+            user=self._user(spec),
+            binds=_binds(spec),
+            hosts=containers.hosts(names, self._addresses[spec.bottle], PROXY_HOST),
+            network=naming.network(spec.bottle, spec.session, networks.INSIDE),
+        )
+        with translated(f"start the agent of bottle '{spec.bottle}'"):
+            container = containers.create_agent(self.engine, spec, self._images[naming.AGENT], place)
+            self._held[spec.bottle] = []
+            api.start(container)
+
+    def _user(self, spec: LaunchSpec) -> tuple[int, int]:
+        """Numeric uid and gid as the engine's containers count them."""
+        if self.engine.rootless:
+            return (0, 0)  # the caller's own uid, as a rootless engine maps it
+        owner = workspace.owner(spec.workspace) if spec.workspace else (os.getuid(), os.getgid())
+        return owner if owner[0] != 0 else _NOBODY
+
+    def release_agent(self, bottle: str) -> None:
+        self._exec_place(bottle, naming.AGENT, self._held.pop(bottle, []), opens=True)
+
+    def attach(self, bottle: str, *, release: bool) -> int | None:
+        api, container = self.engine.api, naming.container(bottle, naming.AGENT)
+        with translated(f"attach to bottle '{bottle}'"):
+            config = api.inspect_container(container)["Config"]
+            stream = streams.attach(
+                api, container, tty=config["Tty"], stdin=config["OpenStdin"], output=True,
+                detach_keys=DETACH_KEYS if config["Tty"] else "",
+            )  # fmt: skip
+            if release:
+                self.release_agent(bottle)
+            terminal.join(
+                stream, tty=config["Tty"], stdin=config["OpenStdin"],
+                resize=lambda rows, columns: _resize(api.resize, container, rows, columns),
+            )  # fmt: skip
+            return _agent_status(api, container)
+
+    def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
+        api, container = self.engine.api, naming.container(bottle, naming.AGENT)
+        with translated(f"run '{argv[0]}' in bottle '{bottle}'"):
+            created = api.exec_create(container, list(argv), stdin=True, tty=tty, environment=dict(env))
+            stream = streams.start_exec(api, created["Id"], tty=tty)
+            terminal.join(
+                stream, tty=tty, stdin=True,
+                resize=lambda rows, columns: _resize(api.exec_resize, created["Id"], rows, columns),
+            )  # fmt: skip
+            status = api.exec_inspect(created["Id"])["ExitCode"]
+        return 0 if status is None else int(status)
+
+    def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
+        with translated(f"read the logs of service '{service}' of bottle '{bottle}'"):
+            yield from self.engine.api.logs(naming.container(bottle, service), stream=True, follow=follow)
+
+    def list(self) -> tuple[BottleStatus, ...]:
+        return listing.bottles(self.engine)
+
+    def remove(self, bottle: str, *, session: str = "") -> bool:
+        self._forget(bottle)
+        return removal.remove(self.engine, bottle, session)
+
+    def _forget(self, bottle: str) -> None:
+        for key in [key for key in self._waiting if key[0] == bottle]:
+            self._waiting.pop(key).close()
+        self._held.pop(bottle, None)
+        self._addresses.pop(bottle, None)
+
+
+def _binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
+    home = (workspace.Bind(source=spec.home, target=containers.HOME),) if spec.home else ()
+    return home + (workspace.binds(spec.workspace, spec.bundle.manifest.workspace) if spec.workspace else ())
+
+
+def _taken(bottle: str) -> RuntimeFailure:
+    return RuntimeFailure(
+        f"bottle '{bottle}' is already up",
+        fix=f"bottlegen attach --name {bottle}, bottlegen down --name {bottle}, or take another --name",
+    )
+
+
+def _resize(call: Any, target: str, rows: int, columns: int) -> None:
+    """A window change may come when the process has just ended, or not begun."""
+    from docker.errors import APIError  # noqa: PLC0415
+
+    try:
+        call(target, height=rows, width=columns)
+    except APIError:
+        return
+
+
+def _agent_status(api: Any, container: str) -> int | None:
+    """Exit status once the engine knows it, a moment after the streams ended; None when the agent runs on."""
+    for _ in range(50):
+        state = api.inspect_container(container)["State"]
+        if not state["Running"]:
+            return int(state["ExitCode"])
+        time.sleep(0.02)
+    return None

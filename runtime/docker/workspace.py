@@ -1,0 +1,147 @@
+"""Mounts of the user's folder such that what the agent writes there is not run by git on the host later.
+
+The agent may commit, so `.git` is writable, but it is a mount point of its own and cannot be renamed away; hooks and
+config are read-only mounts. A file `commondir` in a git directory sends git to other hooks and config (gitrepository-layout(5)),
+so one that says "here" is put there and mounted read-only too.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bottlegen.errors import Problem, RuntimeFailure, Where
+from bottlegen.manifest import WorkspaceSpec
+
+GUARD = b".\n"
+"""Content of a `commondir` that changes nothing; a file with it was made here and goes with the bottle."""
+
+_MAX_GIT_DIRS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """One bind mount; parents come before what lies in them."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+def binds(folder: Path, spec: WorkspaceSpec) -> tuple[Bind, ...]:
+    """The workspace and all that is read-only in it. Creates missing mount points that git does not mind, nothing else."""
+    found = [Bind(source=folder, target=spec.path)]
+    git = folder / ".git"
+    if git.is_file():
+        # A linked worktree or a submodule: its repository is elsewhere and stays out of the bottle.
+        found.append(_inside(folder, git, spec.path, read_only=True))
+    elif git.is_dir():
+        found.extend(_inside(folder, path, spec.path, read_only=read_only) for path, read_only in _git_parts(git))
+    for name in spec.read_only:
+        found.append(_inside(folder, folder / name, spec.path, read_only=True))
+    return tuple({bind.target: bind for bind in found}.values())
+
+
+def problems(folder: Path, spec: WorkspaceSpec) -> Iterator[Problem]:
+    """What makes this folder unfit, before anything is touched."""
+    if not folder.is_dir():
+        yield Problem(what=f"the workspace '{folder}' is no folder", fix=f"mkdir -p '{folder}'")
+        return
+    for name in (".git", ".git/hooks", ".git/config", ".git/modules", ".git/worktrees", ".git/commondir"):
+        if (folder / name).is_symlink():
+            yield Problem(
+                what=f"'{name}' of the workspace is a symbolic link, so it cannot be protected from the agent",
+                where=Where(file=str(folder / name)),
+                fix="put the real file there; for shared hooks use: git config core.hooksPath DIR",
+            )
+    for name in spec.read_only:
+        path = folder / name
+        if not path.exists() or _has_link(folder, path):
+            yield Problem(
+                what=f"the read-only path '{name}' is missing in the workspace, or leads through a symbolic link",
+                where=Where(file=str(path), field="workspace.read_only"),
+                fix=f"create '{name}', or remove it from workspace.read_only",
+            )
+
+
+def owner(folder: Path) -> tuple[int, int]:
+    info = folder.stat()
+    return info.st_uid, info.st_gid
+
+
+def remove_guards(sources: list[Path]) -> None:
+    """Take back the guard files at `sources`; anything that does not hold exactly the guard's text stays."""
+    for path in sources:
+        try:
+            if path.name == "commondir" and stat.S_ISREG(path.lstat().st_mode) and path.read_bytes() == GUARD:
+                path.unlink()
+        except OSError:
+            continue
+
+
+def _inside(folder: Path, path: Path, target: str, *, read_only: bool) -> Bind:
+    return Bind(source=path, target=f"{target}/{path.relative_to(folder).as_posix()}", read_only=read_only)
+
+
+def _has_link(folder: Path, path: Path) -> bool:
+    return any((folder / part).is_symlink() for part in _prefixes(path.relative_to(folder)))
+
+
+def _prefixes(path: Path) -> list[Path]:
+    return [path, *(parent for parent in path.parents if parent != Path())]
+
+
+def _git_parts(git: Path) -> Iterator[tuple[Path, bool]]:
+    """(path, read-only) of a repository, then of its submodules and linked worktrees."""
+    yield git, False
+    yield from _protected(git)
+    pinned: set[Path] = set()
+    for module in _git_dirs(git / "modules"):
+        # Every folder on the way is a mount point: a parent that could be renamed would take its mounts along.
+        for folder in reversed(_prefixes(module.relative_to(git))):
+            if git / folder not in pinned:
+                pinned.add(git / folder)
+                yield git / folder, False
+        yield from _protected(module)
+    worktrees = git / "worktrees"
+    if worktrees.is_dir():
+        yield worktrees, True
+
+
+def _git_dirs(folder: Path) -> list[Path]:
+    """Git directories below, found by their HEAD; a module's name may hold slashes."""
+    found = []
+    for path, folders, names in os.walk(folder):
+        if "HEAD" in names:
+            found.append(Path(path))
+            folders[:] = [name for name in folders if name == "modules"]
+        if len(found) > _MAX_GIT_DIRS:
+            raise RuntimeFailure(
+                f"'{folder}' holds more than {_MAX_GIT_DIRS} submodules", fix="use a clone without submodules"
+            )
+    return sorted(found)
+
+
+def _protected(git: Path) -> Iterator[tuple[Path, bool]]:
+    for name, content in (("hooks", None), ("config", b""), ("commondir", GUARD)):
+        path = git / name
+        if not path.exists():
+            _create_like(git, path, content)
+        yield path, True
+    worktree_config = git / "config.worktree"
+    if not worktree_config.exists() and b"worktreeconfig" in (git / "config").read_bytes().lower():
+        _create_like(git, worktree_config, b"")
+    if worktree_config.exists():
+        yield worktree_config, True
+
+
+def _create_like(git: Path, path: Path, content: bytes | None) -> None:
+    """An empty folder, or a file, owned like the git directory."""
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    info = git.stat()
+    if info.st_uid != os.geteuid():
+        os.chown(path, info.st_uid, info.st_gid)

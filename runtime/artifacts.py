@@ -49,7 +49,8 @@ class ArtifactStore:
             raise _unreachable(spec, e) from e
         except OSError as e:
             raise RuntimeFailure(
-                f"cannot store '{spec.filename}' in '{path.parent}': {e.strerror or e}", fix="check space and permissions"
+                f"cannot store '{spec.filename}' in '{path.parent}': {e.strerror or e}",
+                fix="check space and permissions",
             ) from e
         return path
 
@@ -123,7 +124,8 @@ def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
         context.load_verify_locations(cafile=ca_file)
     except (OSError, ssl.SSLError) as e:
         raise RuntimeFailure(
-            f"cannot read certificates from '{ca_file}': {e}", fix="point SSL_CERT_FILE to a PEM file of CA certificates"
+            f"cannot read certificates from '{ca_file}': {e}",
+            fix="point SSL_CERT_FILE to a PEM file of CA certificates",
         ) from e
 
 

@@ -106,7 +106,7 @@ class DockerRuntime:
                 first = outside if leaves else inside
                 container = containers.create_sidecar(self.engine, spec, name, self._images[name], first)
             except Exception as e:
-                if getattr(e, "status_code", None) == 409:  # noqa: PLR2004 - conflict: the name is in use
+                if getattr(e, "status_code", None) == 409:
                     raise _taken(spec.bottle) from e
                 raise
             if leaves:
@@ -245,7 +245,7 @@ def _taken(bottle: str) -> RuntimeFailure:
 
 def _resize(call: Any, target: str, rows: int, columns: int) -> None:
     """A window change may come when the process has just ended, or not begun."""
-    from docker.errors import APIError  # noqa: PLC0415
+    from docker.errors import APIError
 
     try:
         call(target, height=rows, width=columns)

@@ -44,7 +44,7 @@ class Stream:
             yield STDOUT, data
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:
-        while len(header := self._reader.read(8)) == 8:  # noqa: PLR2004 - type, three zeros, length
+        while len(header := self._reader.read(8)) == 8:
             size = int.from_bytes(header[4:], "big")
             while size and (data := self._reader.read1(min(size, _CHUNK))):  # type: ignore[attr-defined]
                 size -= len(data)

@@ -49,7 +49,9 @@ def _archive(artifact: Artifact, cache: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(artifact, partial)
         with partial.open("rb") as file:
-            assert hashlib.file_digest(file, algorithm).digest() == digest, f"{artifact.filename} is not the pinned file"
+            assert hashlib.file_digest(file, algorithm).digest() == digest, (
+                f"{artifact.filename} is not the pinned file"
+            )
         partial.replace(path)
     return path
 

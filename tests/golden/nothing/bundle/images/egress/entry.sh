@@ -5,6 +5,9 @@ set -eu
 umask 077
 tar -x -p --no-same-owner -C / -f -
 
+# What upstreams may chain to: the image's roots, and what the host adds.
+cat /etc/ssl/certs/ca-certificates.crt /run/egress/extra-ca.pem > /run/egress/upstream-ca.pem
+
 # Says "ready" when the port listens (state 0A in the kernel's table), without a connection that the audit log would show.
 port=$(printf '%04X' "${BOTTLEGEN_PORT:-3128}")
 watch() {

@@ -1,4 +1,4 @@
-"""A bundle on disk is whole or refused: each way to alter one is shown and caught, and a failed write changes nothing."""
+"""A bundle on disk is whole or refused: each way to alter one is caught, and a failed write changes nothing."""
 
 import errno
 import json

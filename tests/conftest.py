@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[REQUIRED] = names
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if marker := _folder_marker(item.path):
             item.add_marker(marker)
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.option.keyword or config.option.markexpr or config.option.collectonly
     )
     carried = {mark.name for item in items for mark in item.iter_markers()}
-    if whole_run and (lacking := config.stash[REQUIRED] - carried):
+    if whole_run and not session.testsfailed and (lacking := config.stash[REQUIRED] - carried):
         raise pytest.UsageError(f"no test carries the required marker {', '.join(sorted(lacking))}")
 
 

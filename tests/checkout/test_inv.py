@@ -1,4 +1,4 @@
-"""./inv makes .venv once, is quiet when there is nothing to do, and mends what broke. Uses uv's cache or the network."""
+"""./inv makes .venv once, is quiet when nothing is to do, and mends what broke. Uses uv's cache or the network."""
 
 import os
 import shutil

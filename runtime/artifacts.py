@@ -1,4 +1,4 @@
-"""Pinned downloads: bytes reach a build only after their hash is the one in the manifest; the cache is named by that hash."""
+"""Pinned downloads: bytes reach a build only once their hash is the manifest's; the cache is named by that hash."""
 
 import base64
 import fcntl
@@ -66,11 +66,13 @@ class ArtifactStore:
         url = self._url(session, spec)
         for attempt in range(_ATTEMPTS):
             try:
-                return _stream(session, url, partial, step)
+                _stream(session, url, partial, step)
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
                 if attempt == _ATTEMPTS - 1:
                     raise
                 step.note(f"{spec.filename}: interrupted, going on")
+            else:
+                return
 
     def _url(self, session: requests.Session, spec: ArtifactSpec) -> str:
         if spec.source == "npm":

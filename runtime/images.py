@@ -1,4 +1,4 @@
-"""Images are built once per content: the tag is the hash of everything that goes in, so equal content is never built twice."""
+"""Images are built once per content: the tag is the hash of all that goes in, so equal content is never built twice."""
 
 import hashlib
 import io

@@ -6,7 +6,8 @@ import-linter checks the direction between our own modules; here stand the rules
 import ast
 import stat
 import statistics
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,29 @@ RUNTIME = sorted((ROOT / "runtime").rglob("*.py"))
 CODE = [*PURE, *RUNTIME]
 
 OUTSIDE_WORLD = frozenset(
-    "asyncio datetime docker getpass http invoke multiprocessing platform random requests runtime secrets smol socket ssl "
-    "subprocess tempfile threading time urllib.request uuid".split()
+    {
+        "asyncio",
+        "datetime",
+        "docker",
+        "getpass",
+        "http",
+        "invoke",
+        "multiprocessing",
+        "platform",
+        "random",
+        "requests",
+        "runtime",
+        "secrets",
+        "smol",
+        "socket",
+        "ssl",
+        "subprocess",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib.request",
+        "uuid",
+    }
 )
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "getlogin", "getuid", "getcwd", "urandom", "system"}
 EMPTY_NAMES = {"util", "utils", "helper", "helpers", "common", "core", "manager", "misc"}
@@ -46,7 +68,7 @@ def direct_imports(source: str) -> set[str]:
     return found
 
 
-def reaches(imported: set[str], forbidden: Set[str]) -> set[str]:
+def reaches(imported: set[str], forbidden: AbstractSet[str]) -> set[str]:
     """The forbidden modules that are imported, or whose submodules are."""
     return {bad for bad in forbidden for name in imported if name == bad or name.startswith(f"{bad}.")}
 

@@ -85,7 +85,7 @@ def _regex_match(regexes: list[str]) -> Json:
 
 
 def _rule_routes(rule: Rule, path: Json, dropped: list[str]) -> Iterator[Json]:
-    """The rule for websockets (a GET, over HTTP/1.1 alone) and for all else. No timeout: answers may stream for hours."""
+    """The rule for websockets (GET over HTTP/1.1 alone) and for all else. No timeout: answers may stream for hours."""
     base = {
         "name": rule.name,
         "metadata": decided("allow", rule.slot),

@@ -1,4 +1,4 @@
-"""DockerRuntime: the steps of runtime.base.Runtime through the docker SDK; every object it makes carries the bottle's labels."""
+"""The steps of runtime.base.Runtime through the docker SDK; every object made carries the bottle's labels."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
-from bottlegen.plan import PROXY_HOST
+from bottlegen.plan import HOME, PROXY_HOST
 from runtime import terminal
 from runtime.artifacts import ArtifactStore
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
@@ -27,8 +27,10 @@ _NOBODY = (1000, 1000)
 
 
 class DockerRuntime:
-    """`env` is this host's environment (DOCKER_HOST, proxies, registries); `cache` holds downloads; `ca_file` is an extra
-    CA for downloads and builds."""
+    """`env` is this host's environment (DOCKER_HOST, proxies, registries); `cache` holds downloads.
+
+    `ca_file` is an extra CA for downloads and builds.
+    """
 
     name = naming.RUNTIME
 
@@ -142,7 +144,7 @@ class DockerRuntime:
             status = api.exec_inspect(created["Id"])["ExitCode"]
         if status != 0:
             raise RuntimeFailure(
-                f"service '{service}' of bottle '{bottle}' did not take its material: {output or f'exit status {status}'}",
+                f"service '{service}' of bottle '{bottle}' did not take its material: {output or status}",
                 fix=f"bottlegen logs --name {bottle}",
             )
 
@@ -232,7 +234,7 @@ class DockerRuntime:
 
 
 def _binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
-    home = (workspace.Bind(source=spec.home, target=containers.HOME),) if spec.home else ()
+    home = (workspace.Bind(source=spec.home, target=HOME),) if spec.home else ()
     return home + (workspace.binds(spec.workspace, spec.bundle.manifest.workspace) if spec.workspace else ())
 
 

@@ -1,4 +1,4 @@
-"""Two-way streams to a container or an exec: raw with a TTY, else frames of stdout and stderr (Engine API, "attach")."""
+"""Two-way streams to a container or exec: raw with a TTY, else frames of stdout and stderr (Engine API, "attach")."""
 
 import socket
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ _CHUNK = 65536
 
 
 class Stream:
-    """An upgraded connection of the engine. Reading goes through the HTTP library's buffer, for it may hold the first bytes."""
+    """An upgraded connection of the engine, read through the HTTP library's buffer: that may hold the first bytes."""
 
     def __init__(self, response: Any, *, tty: bool) -> None:
         self._response = response
         self._reader: IO[bytes] = response.raw._fp.fp  # noqa: SLF001 - the SDK itself reaches the socket this way
-        self._socket: socket.socket = self._reader.raw._sock  # type: ignore[attr-defined]  # noqa: SLF001
+        self._socket: socket.socket = self._reader.raw._sock  # noqa: SLF001
         self._socket.settimeout(None)
         self._tty = tty
 
@@ -53,7 +53,13 @@ class Stream:
 
 def attach(api: Api, container: str, *, tty: bool, stdin: bool, output: bool, detach_keys: str = "") -> Stream:
     """Join the main process of a container, which may be created but not started."""
-    params = {"stdin": int(stdin), "stdout": int(output), "stderr": int(output), "stream": 1, "logs": 0}
+    params: dict[str, int | str] = {
+        "stdin": int(stdin),
+        "stdout": int(output),
+        "stderr": int(output),
+        "stream": 1,
+        "logs": 0,
+    }
     if detach_keys:
         params["detachKeys"] = detach_keys
     url = api._url("/containers/{0}/attach", container)  # noqa: SLF001 - attach_socket drops what it has buffered

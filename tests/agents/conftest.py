@@ -18,7 +18,8 @@ def programs() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bottlegen-agents-") as folder:
         Path(folder).chmod(0o755)
         cache = cache_folder()
-        yield [unpack_agent(name, cache, Path(folder)) for name in ("codex", "claude")][0]
+        unpack_agent("codex", cache, Path(folder))
+        yield unpack_agent("claude", cache, Path(folder))
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def _archive(artifact: Artifact, cache: Path) -> Path:
 
 
 def _download(artifact: Artifact, path: Path) -> None:
+    # npm itself spells this variable so.
     registry = os.environ.get("npm_config_registry") or "https://registry.npmjs.org"
     url = f"{registry.rstrip('/')}/{quote(artifact.package, safe='@/')}/-/{artifact.filename}"
     with requests.get(url, stream=True, timeout=60) as answer, path.open("wb") as file:

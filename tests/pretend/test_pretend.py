@@ -99,12 +99,15 @@ def test_responses_over_sse_end_with_completed_and_number_their_events() -> None
 @pytest.mark.parametrize("websocket", [True, False])
 def test_responses_over_websocket_or_a_refused_upgrade(websocket: bool) -> None:
     async def turn(provider: PretendProvider) -> list[str]:
-        async with (
-            aiohttp.ClientSession(connector=_to(provider)) as session,
-            session.ws_connect(f"https://chatgpt.com{RESPONSES}") as socket,
-        ):
-            await socket.send_json({"type": "response.create", **_body()})
-            return [(await socket.receive_json())["type"] for _ in range(7)]
+        try:
+            async with (
+                aiohttp.ClientSession(connector=_to(provider)) as session,
+                session.ws_connect(f"https://chatgpt.com{RESPONSES}") as socket,
+            ):
+                await socket.send_json({"type": "response.create", **_body()})
+                return [(await socket.receive_json())["type"] for _ in range(7)]
+        finally:
+            await asyncio.sleep(0.25)  # aiohttp closes a refused TLS connection in its own time
 
     with PretendProvider(Pretence(websocket=websocket)) as provider:
         if websocket:

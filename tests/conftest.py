@@ -42,7 +42,7 @@ def _no_nix() -> str:
 
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
-    "agents": _no_engine,
+    "agents": str,  # pinned downloads; those that run in a bottle carry the engine's mark too
     "envoy": _no_envoy,
     "nix": _no_nix,
 }

@@ -1,4 +1,4 @@
-"""Pinned downloads: bytes reach a build only after their hash is the one in the manifest; the cache is named by that hash."""
+"""Pinned downloads: bytes reach a build only after their hash is the one in the manifest; the cache is named by it."""
 
 import base64
 import fcntl
@@ -49,7 +49,8 @@ class ArtifactStore:
             raise _unreachable(spec, e) from e
         except OSError as e:
             raise RuntimeFailure(
-                f"cannot store '{spec.filename}' in '{path.parent}': {e.strerror or e}", fix="check space and permissions"
+                f"cannot store '{spec.filename}' in '{path.parent}': {e.strerror or e}",
+                fix="check space and permissions",
             ) from e
         return path
 
@@ -65,7 +66,8 @@ class ArtifactStore:
         url = self._url(session, spec)
         for attempt in range(_ATTEMPTS):
             try:
-                return _stream(session, url, partial, step)
+                _stream(session, url, partial, step)
+                return
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -123,7 +125,8 @@ def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
         context.load_verify_locations(cafile=ca_file)
     except (OSError, ssl.SSLError) as e:
         raise RuntimeFailure(
-            f"cannot read certificates from '{ca_file}': {e}", fix="point SSL_CERT_FILE to a PEM file of CA certificates"
+            f"cannot read certificates from '{ca_file}': {e}",
+            fix="point SSL_CERT_FILE to a PEM file of CA certificates",
         ) from e
 
 

@@ -35,7 +35,8 @@ def members(archive: Path, wanted: Mapping[str, str]) -> Iterator[Member]:
             yield Member(path=target, executable=executable, size=size, stream=stream)
     if missing := sorted(wanted.keys() - found):
         raise RuntimeFailure(
-            f"'{archive.name}' does not contain '{missing[0]}'", fix="correct the members of this pin in bottlegen's pins"
+            f"'{archive.name}' does not contain '{missing[0]}'",
+            fix="correct the members of this pin in bottlegen's pins",
         )
 
 

@@ -1,4 +1,4 @@
-"""Images are built once per content: the tag is the hash of everything that goes in, so equal content is never built twice."""
+"""Images are built once per content: the tag is the hash of all that goes in, so equal content is never built twice."""
 
 import hashlib
 import io
@@ -48,7 +48,8 @@ def plan_image(bundle: Bundle, service: str, *, base: str, base_id: str, platfor
     if spec.artifacts and not artifacts:
         there = ", ".join(sorted({artifact.platform for artifact in spec.artifacts}))
         raise RuntimeFailure(
-            f"service '{service}' has no artifacts for {platform}, the engine's platform", fix=f"use an engine on {there}"
+            f"service '{service}' has no artifacts for {platform}, the engine's platform",
+            fix=f"use an engine on {there}",
         )
     digest = hashlib.sha256()
     for file in bundle.below(spec.context):
@@ -152,7 +153,7 @@ def _build_fix(lines: list[str], plan: ImagePlan) -> str:
     if "certificate" in text.lower():
         return "if this network inspects TLS, set SSL_CERT_FILE to its CA, or [upstream] ca_file in host.toml"
     if re.search(r"resolv|connect|network|fetch", text, re.IGNORECASE):
-        return "the engine's containers need the package mirrors of the base image: check its network, or set HTTP_PROXY"
+        return "builds need the package mirrors of the base image: check the engine's network, or set HTTP_PROXY"
     if "not found" in text:
         return f"the base image '{plan.base}' must be Debian-like (apt): [images] base in host.toml"
     return "read the lines above"

@@ -44,14 +44,16 @@ class Images:
         try:
             return b"".join(Path(path).read_bytes() + b"\n" for path in found)
         except OSError as e:
-            raise RuntimeFailure(f"cannot read '{e.filename}': {e.strerror}", fix="correct or unset SSL_CERT_FILE") from e
+            raise RuntimeFailure(
+                f"cannot read '{e.filename}': {e.strerror}", fix="correct or unset SSL_CERT_FILE"
+            ) from e
 
     def _exists(self, tag: str) -> bool:
         return bool(self._image_id(tag))
 
     def _image_id(self, reference: str) -> str:
         """Empty when the engine has no such image."""
-        from docker.errors import ImageNotFound  # noqa: PLC0415
+        from docker.errors import ImageNotFound
 
         with translated(f"look for image '{reference}'"):
             try:
@@ -60,7 +62,7 @@ class Images:
                 return ""
 
     def _pull(self, base: str, progress: Progress) -> str:
-        from docker.errors import APIError  # noqa: PLC0415
+        from docker.errors import APIError
 
         name, tag = (base, "") if "@" in base else _split(base)
         with progress.step(f"pull {base}") as step:

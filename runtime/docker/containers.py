@@ -88,7 +88,7 @@ def env_of(bundle: Bundle, service: str) -> dict[str, str]:
 
 
 def _host_config(engine: Engine, service: Service, tmpfs: dict[str, str], **more: Any) -> Any:
-    from docker.types import LogConfig, Ulimit  # noqa: PLC0415
+    from docker.types import LogConfig, Ulimit
 
     limits = service.limits
     return engine.api.create_host_config(
@@ -114,7 +114,7 @@ def _tmpfs(sizes: dict[str, int], user: tuple[int, int]) -> dict[str, str]:
 
 
 def _mount(bind: Bind) -> Any:
-    from docker.types import Mount  # noqa: PLC0415
+    from docker.types import Mount
 
     # A mount rather than a `-v` string: it fails when the source is missing, and colons in paths are just colons.
     return Mount(target=bind.target, source=str(bind.source), type="bind", read_only=bind.read_only)

@@ -8,7 +8,7 @@ from typing import Any
 from bottlegen.errors import RuntimeFailure
 
 Api = Any
-"""docker.APIClient: the SDK has no types, and its low-level client answers in one request where the high one needs three."""
+"""docker.APIClient, untyped: the low-level client answers in one request where the high one needs three."""
 
 _TIMEOUT = 120
 _INSTALL = "install docker (https://docs.docker.com/engine/install/), or run a bottle on another runtime with --runtime"
@@ -30,7 +30,7 @@ class Engine:
 
 def connect(env: Mapping[str, str]) -> Engine:
     """The engine that DOCKER_HOST or the current docker context names."""
-    import docker  # noqa: PLC0415 - costs 0.15 s, and only who uses docker pays
+    import docker
 
     with translated("reach the docker engine"):
         host, tls = _endpoint(env)
@@ -53,13 +53,13 @@ def connect(env: Mapping[str, str]) -> Engine:
 
 
 def _endpoint(env: Mapping[str, str]) -> tuple[str | None, Any]:
-    from docker.context import ContextAPI  # noqa: PLC0415
-    from docker.utils import kwargs_from_env  # noqa: PLC0415
+    from docker.context import ContextAPI
+    from docker.utils import kwargs_from_env
 
     if env.get("DOCKER_HOST"):
         settings = kwargs_from_env(environment=dict(env))
         return settings["base_url"], settings.get("tls", False)
-    context = ContextAPI.get_context(env.get("DOCKER_CONTEXT") or None)
+    context: Any = ContextAPI.get_context(env.get("DOCKER_CONTEXT") or None)
     if context is None:
         return None, False
     return context.Host or None, context.TLSConfig or False
@@ -75,8 +75,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Turn what the SDK and its HTTP library raise into RuntimeFailure: `cannot <doing>: …`."""
-    import requests  # noqa: PLC0415
-    from docker.errors import APIError, DockerException  # noqa: PLC0415
+    import requests
+    from docker.errors import APIError, DockerException
 
     try:
         yield
@@ -93,17 +93,21 @@ def _unreachable(error: Exception) -> RuntimeFailure:
         fix = "sudo usermod -aG docker $USER, then log in again; or use rootless docker"
         return RuntimeFailure("you may not use the docker engine: permission denied on its socket", fix=fix)
     if "FileNotFound" in text or "No such file" in text:
-        return RuntimeFailure("no docker engine here: its socket does not exist", fix=f"sudo systemctl start docker\n{_INSTALL}")
+        return RuntimeFailure(
+            "no docker engine here: its socket does not exist", fix=f"sudo systemctl start docker\n{_INSTALL}"
+        )
     if "refused" in text:
         return RuntimeFailure("the docker engine does not answer", fix=f"sudo systemctl start docker\n{_INSTALL}")
     if "timed out" in text or "Timeout" in text:
-        return RuntimeFailure("the docker engine does not answer in time", fix="docker info; sudo systemctl restart docker")
+        return RuntimeFailure(
+            "the docker engine does not answer in time", fix="docker info; sudo systemctl restart docker"
+        )
     return RuntimeFailure(f"cannot talk to the docker engine: {text}", fix="docker info; check DOCKER_HOST")
 
 
 def _fix(explanation: str) -> str:
     known = {
-        "address pool": "bottlegen down --all frees networks; or widen default-address-pools in /etc/docker/daemon.json",
+        "address pool": "bottlegen down --all frees networks; or widen default-address-pools of the engine",
         "no space left": "free disk space of the engine: docker system df shows what uses it",
         "No such image": "bottlegen up builds it again",
         "Range of CPUs": "lower resources.cpus in the profile to what the engine has",

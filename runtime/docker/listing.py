@@ -1,7 +1,7 @@
 """What `ps` shows, read from labels alone: also bottles that another process made, or left half-made."""
 
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from runtime.base import BottleStatus
@@ -49,4 +49,4 @@ def _created(services: dict[str, dict[str, Any]]) -> str:
     if not services:
         return ""
     first = min(int(part["Created"]) for part in services.values())
-    return datetime.fromtimestamp(first, timezone.utc).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(first, UTC).isoformat().replace("+00:00", "Z")

@@ -82,7 +82,7 @@ def _parallel(work: Callable[[dict[str, Any]], None], parts: Iterable[dict[str, 
 
 def _remove_network(api: Api, network: str) -> None:
     """A network that some other container was put on by hand loses it first."""
-    from docker.errors import APIError, NotFound  # noqa: PLC0415
+    from docker.errors import APIError, NotFound
 
     try:
         _gone(api.remove_network, network)
@@ -96,7 +96,7 @@ def _remove_network(api: Api, network: str) -> None:
 
 def _gone(call: Callable[..., None], *args: str, **kwargs: bool) -> None:
     """Call, content when the target is gone already or another removal is at it; the next scan sees what stayed."""
-    from docker.errors import APIError, NotFound  # noqa: PLC0415
+    from docker.errors import APIError, NotFound
 
     try:
         call(*args, **kwargs)

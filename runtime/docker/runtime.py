@@ -1,4 +1,4 @@
-"""DockerRuntime: the steps of runtime.base.Runtime through the docker SDK; every object it makes carries the bottle's labels."""
+"""The steps of runtime.base.Runtime through the docker SDK; every object made carries the bottle's labels."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
-from bottlegen.plan import PROXY_HOST
+from bottlegen.plan import HOME, PROXY_HOST
 from runtime import terminal
 from runtime.artifacts import ArtifactStore
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
@@ -27,8 +27,9 @@ _NOBODY = (1000, 1000)
 
 
 class DockerRuntime:
-    """`env` is this host's environment (DOCKER_HOST, proxies, registries); `cache` holds downloads; `ca_file` is an extra
-    CA for downloads and builds."""
+    """`env` is this host's environment (DOCKER_HOST, proxies, registries); `cache` holds downloads.
+
+    `ca_file` is an extra CA for downloads and builds."""
 
     name = naming.RUNTIME
 
@@ -106,7 +107,7 @@ class DockerRuntime:
                 first = outside if leaves else inside
                 container = containers.create_sidecar(self.engine, spec, name, self._images[name], first)
             except Exception as e:
-                if getattr(e, "status_code", None) == 409:  # noqa: PLR2004 - conflict: the name is in use
+                if getattr(e, "status_code", None) == 409:
                     raise _taken(spec.bottle) from e
                 raise
             if leaves:
@@ -142,7 +143,7 @@ class DockerRuntime:
             status = api.exec_inspect(created["Id"])["ExitCode"]
         if status != 0:
             raise RuntimeFailure(
-                f"service '{service}' of bottle '{bottle}' did not take its material: {output or f'exit status {status}'}",
+                f"service '{service}' of bottle '{bottle}' took no material: {output or f'exit status {status}'}",
                 fix=f"bottlegen logs --name {bottle}",
             )
 
@@ -232,7 +233,7 @@ class DockerRuntime:
 
 
 def _binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
-    home = (workspace.Bind(source=spec.home, target=containers.HOME),) if spec.home else ()
+    home = (workspace.Bind(source=spec.home, target=HOME),) if spec.home else ()
     return home + (workspace.binds(spec.workspace, spec.bundle.manifest.workspace) if spec.workspace else ())
 
 
@@ -245,7 +246,7 @@ def _taken(bottle: str) -> RuntimeFailure:
 
 def _resize(call: Any, target: str, rows: int, columns: int) -> None:
     """A window change may come when the process has just ended, or not begun."""
-    from docker.errors import APIError  # noqa: PLC0415
+    from docker.errors import APIError
 
     try:
         call(target, height=rows, width=columns)

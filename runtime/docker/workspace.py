@@ -1,8 +1,8 @@
 """Mounts of the user's folder such that what the agent writes there is not run by git on the host later.
 
 The agent may commit, so `.git` is writable, but it is a mount point of its own and cannot be renamed away; hooks and
-config are read-only mounts. A file `commondir` in a git directory sends git to other hooks and config (gitrepository-layout(5)),
-so one that says "here" is put there and mounted read-only too.
+config are read-only mounts. A file `commondir` in a git directory sends git to other hooks and config
+(gitrepository-layout(5)), so one that says "here" is put there and mounted read-only too.
 """
 
 import os
@@ -30,7 +30,7 @@ class Bind:
 
 
 def binds(folder: Path, spec: WorkspaceSpec) -> tuple[Bind, ...]:
-    """The workspace and all that is read-only in it. Creates missing mount points that git does not mind, nothing else."""
+    """The workspace and all that is read-only in it. Creates missing mount points that git does not mind."""
     found = [Bind(source=folder, target=spec.path)]
     git = folder / ".git"
     if git.is_file():

@@ -13,10 +13,10 @@ from bottlegen.errors import BundleError, Problem, UsageError
 from bottlegen.locate import Place
 from runtime.base import BottleStatus, LaunchSpec, Runtime
 from runtime.build import build_place, place_of
-from runtime.host import load_host
+from runtime.host import Host, this_host
 from runtime.progress import make_progress
 from runtime.registry import choose, installed
-from runtime.start import Host, start
+from runtime.start import start
 from runtime.state import State, check_bottle_name
 
 _TERMINAL_NAMES = ("TERM", "COLORTERM", "LANG", "LC_ALL", "TZ")
@@ -48,7 +48,7 @@ def bring_up(request: UpRequest) -> int:
     place = place_of(request.profile, Path.cwd())
     bundle = _bundle_to_run(place, dev=request.dev)
     name = check_bottle_name(request.name or place.name)
-    runtime = choose(request.runtime, bundle.manifest, host.config)
+    runtime = choose(request.runtime, bundle.manifest, host)
     spec = _spec(request, name, bundle, host)
     state = State.of(host.env, host.home)
     start(spec, runtime, host, make_progress())
@@ -73,13 +73,6 @@ def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
         else:
             runtime.remove(spec.bottle, session=spec.session)
             state.forget_run(spec.bottle)
-
-
-def this_host() -> Host:
-    """The host that this process runs on."""
-    env = dict(os.environ)
-    home = Path.home()
-    return Host(env=env, home=home, config=load_host(env, home))
 
 
 def _bundle_to_run(place: Place, *, dev: bool) -> Bundle:
@@ -168,13 +161,13 @@ def _tell_detached(spec: LaunchSpec, runtime: Runtime, *, as_json: bool) -> None
     print(f"join it with: bottlegen attach --name {spec.bottle}")
 
 
-def _every_bottle() -> list[tuple[BottleStatus, Runtime]]:
-    return [(status, runtime) for runtime in installed() for status in runtime.list()]
+def _every_bottle(host: Host) -> list[tuple[BottleStatus, Runtime]]:
+    return [(status, runtime) for runtime in installed(host) for status in runtime.list()]
 
 
 def _find(name: str) -> tuple[BottleStatus, Runtime]:
     """The bottle meant: by name, or the only one there is."""
-    found = _every_bottle()
+    found = _every_bottle(this_host())
     matching = [pair for pair in found if pair[0].bottle == name] if name else found
     if len(matching) == 1:
         return matching[0]
@@ -227,7 +220,7 @@ def show_logs(name: str, *, follow: bool, audit: bool, as_json: bool) -> None:
 
 def list_bottles(*, as_json: bool) -> None:
     """All bottles of all runtimes here."""
-    statuses = [status for status, _ in _every_bottle()]
+    statuses = [status for status, _ in _every_bottle(this_host())]
     if as_json:
         print(json.dumps([_status_document(status) for status in statuses], indent=2))
         return
@@ -259,8 +252,9 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
     """Remove one bottle or all; what is not there is as good as removed."""
     if everything and name:
         raise UsageError("--all and --name contradict each other", fix="give one of them")
-    state = State.of(dict(os.environ), Path.home())
-    found = _every_bottle()
+    host = this_host()
+    state = State.of(host.env, host.home)
+    found = _every_bottle(host)
     if not everything and not name:
         name = _find("")[0].bottle if found else ""
     names = (
@@ -268,7 +262,7 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
     )
     for bottle in names:
         check_bottle_name(bottle)
-        removed = [runtime.name for runtime in installed() if runtime.remove(bottle)]
+        removed = [runtime.name for runtime in installed(host) if runtime.remove(bottle)]
         state.forget_run(bottle)
         purged = purge and state.purge(bottle)
         print(_removal_line(bottle, bool(removed), bool(purged)))

@@ -78,7 +78,7 @@ def build(
     check: bool = False,
     out: str = "",
     json: bool = False,
-) -> int:  # noqa: A002 - the option's name
+) -> int:
     """
     Turn profiles into bundles/: review them, commit them, and `up` runs exactly them.
 

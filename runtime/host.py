@@ -4,8 +4,10 @@ Looked for at $BOTTLEGEN_HOST_CONFIG, else $XDG_CONFIG_HOME/bottlegen/host.toml,
 """
 
 import ipaddress
+import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +21,7 @@ from pydantic import (
 )
 
 from bottlegen.errors import HostError, Problem, Where
+from bottlegen.hostview import HostView
 
 CONFIG_VARIABLE = "BOTTLEGEN_HOST_CONFIG"
 _MAX_BYTES = 1024 * 1024
@@ -159,3 +162,56 @@ def _problem(location: tuple[int | str, ...], message: str, kind: str, name: str
         where=Where(file=name, field=field),
         fix="see docs/host.md",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """This host as commands need it, passed in so that a test can be one."""
+
+    env: Mapping[str, str]
+    home: Path
+    config: HostConfig
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.env.get("XDG_CACHE_HOME") or self.home / ".cache") / "bottlegen"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Trust beside the system's roots, for upstreams, downloads and builds."""
+        named = self.config.upstream.ca_file or self.env.get("SSL_CERT_FILE")
+        return Path(named).expanduser() if named else None
+
+    def view(self, now: int) -> HostView:
+        """What a provider may see; `now` in seconds since the epoch."""
+        return HostView(env=self.env, home=str(self.home), now=now, read=_read_or_none)
+
+    def extra_trust(self) -> bytes:
+        """The PEM certificates of `ca_file`, empty without one; HostError when they cannot be read."""
+        path = self.ca_file
+        if path is None:
+            return b""
+        try:
+            data = path.read_bytes()
+        except OSError as e:
+            raise HostError(
+                f"cannot read the CA file '{path}': {e.strerror}",
+                fix="mend SSL_CERT_FILE, or [upstream] ca_file in host.toml",
+            ) from e
+        if b"-----BEGIN CERTIFICATE-----" not in data:
+            raise HostError(f"CA file '{path}' holds no PEM certificate", fix="name a PEM file")
+        return data
+
+
+def _read_or_none(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def this_host() -> Host:
+    """The host that this process runs on."""
+    env = dict(os.environ)
+    home = Path.home()
+    return Host(env=env, home=home, config=load_host(env, home))

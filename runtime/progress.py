@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
 from typing import TYPE_CHECKING, TextIO
 
 from runtime.base import Progress, Step

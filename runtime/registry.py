@@ -1,13 +1,11 @@
 """The runtimes there are, and which of them runs a given bottle."""
 
-import os
-from pathlib import Path
 from typing import Final
 
 from bottlegen.errors import HostError, RuntimeFailure
 from bottlegen.manifest import Manifest
 from runtime.base import Runtime
-from runtime.host import HostConfig
+from runtime.host import Host
 
 _ISOLATION: Final = {
     "docker": "container",
@@ -17,34 +15,30 @@ _ISOLATION: Final = {
 _STRENGTH: Final = ("process", "container", "vm")
 
 
-def make(name: str, ca_file: str | None = None) -> Runtime:
-    """The runtime of that name, its library imported only now; HostError for a name that is none of ours.
-
-    `ca_file` is trusted beside the usual roots while images are fetched and built."""
+def make(name: str, host: Host) -> Runtime:
+    """The runtime of that name, its library imported only now; HostError for a name that is none of ours."""
     if name == "docker":
         from runtime.docker import DockerRuntime
 
-        env = dict(os.environ)
-        cache = Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bottlegen"
-        return DockerRuntime(env, cache, Path(ca_file).expanduser() if ca_file else None)
+        return DockerRuntime(host.env, host.cache, host.ca_file)
     raise HostError(f"no runtime '{name}'", fix="use one of: docker, auto")
 
 
-def installed() -> tuple[Runtime, ...]:
+def installed(host: Host) -> tuple[Runtime, ...]:
     """Every runtime whose bottles can be listed on this host."""
-    return (make("docker"),)
+    return (make("docker", host),)
 
 
-def choose(asked: str, manifest: Manifest, config: HostConfig) -> Runtime:
+def choose(asked: str, manifest: Manifest, host: Host) -> Runtime:
     """What was asked for, else what the profile says, else host.toml, else the strongest that is here.
 
     RuntimeFailure when it isolates less than the profile demands.
     """
     name = next(
-        (name for name in (asked, manifest.runtime, config.runtime) if name not in ("", "auto")),
+        (name for name in (asked, manifest.runtime, host.config.runtime) if name not in ("", "auto")),
         "docker",
     )
-    runtime = make(name, config.upstream.ca_file)
+    runtime = make(name, host)
     if _STRENGTH.index(_ISOLATION[name]) < _STRENGTH.index(manifest.isolation):
         raise RuntimeFailure(
             f"profile '{manifest.name}' demands isolation '{manifest.isolation}', runtime '{name}' gives '{_ISOLATION[name]}'",

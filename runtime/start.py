@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.bundle import Bundle
-from bottlegen.errors import BottlegenError, HostError
-from bottlegen.hostview import HostProvision, HostView
+from bottlegen.errors import BottlegenError
+from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
 from runtime import ca, egress, material, secrets
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
-from runtime.host import HostConfig
+from runtime.host import Host
 
 READY_SECONDS = 20.0
 """A sidecar accepts connections within a tenth of a second; this is for a host under load."""
@@ -25,48 +25,8 @@ READY_SECONDS = 20.0
 _AGENT = "agent"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """This host as the start needs it, passed in so that a test can be one."""
-
-    env: Mapping[str, str]
-    home: Path
-    config: HostConfig
-
-    def view(self) -> HostView:
-        return HostView(
-            env=self.env,
-            home=str(self.home),
-            now=int(_now().timestamp()),
-            read=_read_or_none,
-        )
-
-    def extra_trust(self) -> bytes:
-        """Certificates that upstreams may chain to beside the image's roots; HostError when they cannot be read."""
-        path = self.config.upstream.ca_file or self.env.get("SSL_CERT_FILE") or ""
-        if not path:
-            return b""
-        try:
-            data = Path(path).expanduser().read_bytes()
-        except OSError as e:
-            raise HostError(
-                f"cannot read the CA file '{path}': {e.strerror}",
-                fix="mend SSL_CERT_FILE, or [upstream] ca_file in host.toml",
-            ) from e
-        if b"-----BEGIN CERTIFICATE-----" not in data:
-            raise HostError(f"CA file '{path}' holds no PEM certificate", fix="name a PEM file")
-        return data
-
-
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
-
-
-def _read_or_none(path: str) -> bytes | None:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +42,7 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     """Ask the provider, read the secrets, check the trust: everything that can be missing is missed here, at once."""
     tokens = secrets.read_tokens(bundle.data("tokens.json"))
     refs = frozenset(tokens.values())
-    provision = PROVIDERS[bundle.manifest.provider].provision_host(refs, host.view())
+    provision = PROVIDERS[bundle.manifest.provider].provision_host(refs, host.view(int(_now().timestamp())))
     values = secrets.effective_values(refs, env=host.env, sources=host.config.secrets, provisioned=dict(provision.env))
     return Gathered(
         provision=provision,

@@ -6,7 +6,7 @@ What the config does was tried against the pinned Envoy; each claim is kept by a
 from bottlegen.pins import Pins
 from bottlegen.plan import Image, RenderedFile, Resources, SidecarPlan
 from bottlegen.render import canonical_json
-from bottlegen.routes import HostRules, Rule, RouteSet
+from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars.envoy_front import connect_listener, inner_cluster, transparent_listener
 from bottlegen.sidecars.envoy_inner import inner_listener
 from bottlegen.sidecars.envoy_types import Json, extension

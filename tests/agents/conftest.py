@@ -1,0 +1,32 @@
+"""Real agents from npm, each in a home that holds what its provider provisions and nothing else."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agents.downloads import cache_folder, unpack_agent
+from tests.agents.stage import Stage
+from tests.pretend.login import CodexLogin
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
+    """A folder with the pinned programs of every agent, which an unprivileged user can run."""
+    with tempfile.TemporaryDirectory(prefix="bottlegen-agents-") as folder:
+        Path(folder).chmod(0o755)
+        cache = cache_folder()
+        yield [unpack_agent(name, cache, Path(folder)) for name in ("codex", "claude")][0]
+
+
+@pytest.fixture
+def login() -> CodexLogin:
+    return CodexLogin(account="acct-of-the-host", expires=int(time.time()) + 10 * 86400)
+
+
+@pytest.fixture
+def stage(programs: Path, login: CodexLogin) -> Iterator[Stage]:
+    with tempfile.TemporaryDirectory(prefix="bottlegen-home-") as home:
+        yield Stage(programs=programs, home=Path(home), login=login)

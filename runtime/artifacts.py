@@ -1,4 +1,4 @@
-"""Pinned downloads: bytes reach a build only once their hash is the manifest's; the cache is named by that hash."""
+"""Pinned downloads: bytes reach a build only after their hash is the one in the manifest; the cache is named by it."""
 
 import base64
 import fcntl
@@ -67,12 +67,11 @@ class ArtifactStore:
         for attempt in range(_ATTEMPTS):
             try:
                 _stream(session, url, partial, step)
+                return
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
                 if attempt == _ATTEMPTS - 1:
                     raise
                 step.note(f"{spec.filename}: interrupted, going on")
-            else:
-                return
 
     def _url(self, session: requests.Session, spec: ArtifactSpec) -> str:
         if spec.source == "npm":

@@ -153,9 +153,7 @@ def _build_fix(lines: list[str], plan: ImagePlan) -> str:
     if "certificate" in text.lower():
         return "if this network inspects TLS, set SSL_CERT_FILE to its CA, or [upstream] ca_file in host.toml"
     if re.search(r"resolv|connect|network|fetch", text, re.IGNORECASE):
-        return (
-            "the engine's containers need the package mirrors of the base image: check its network, or set HTTP_PROXY"
-        )
+        return "builds need the package mirrors of the base image: check the engine's network, or set HTTP_PROXY"
     if "not found" in text:
         return f"the base image '{plan.base}' must be Debian-like (apt): [images] base in host.toml"
     return "read the lines above"

@@ -1,4 +1,4 @@
-"""Joins this process's terminal or pipes to a remote stream; the terminal comes back as it was, whatever happens."""
+"""Joins this process's terminal or pipes to a remote stream, and gives the terminal back as it was in every case."""
 
 import os
 import selectors
@@ -30,11 +30,9 @@ Resize = Callable[[int, int], None]
 
 
 def join(remote: Remote, *, tty: bool, stdin: bool, resize: Resize | None = None) -> None:
-    """Copy both ways until the remote's output ends.
+    """Copy both ways until the remote's output ends; without `stdin` nothing is read here.
 
-    With `tty`, keys go over raw, Ctrl-C too, and `resize(rows, columns)` follows the window. Without `stdin` nothing is
-    read here.
-    """
+    With `tty`, keys go over raw, Ctrl-C too, and `resize(rows, columns)` follows the window."""
     wake, waker = os.pipe()
     reader = threading.Thread(target=_drain, args=(remote, waker), daemon=True)
     try:

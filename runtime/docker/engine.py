@@ -8,7 +8,7 @@ from typing import Any
 from bottlegen.errors import RuntimeFailure
 
 Api = Any
-"""docker.APIClient: the SDK has no types, and its low-level client needs one request where the other needs three."""
+"""docker.APIClient, untyped: the low-level client answers in one request where the high one needs three."""
 
 _TIMEOUT = 120
 _INSTALL = "install docker (https://docs.docker.com/engine/install/), or run a bottle on another runtime with --runtime"
@@ -107,7 +107,7 @@ def _unreachable(error: Exception) -> RuntimeFailure:
 
 def _fix(explanation: str) -> str:
     known = {
-        "address pool": "bottlegen down --all frees some; or widen default-address-pools in /etc/docker/daemon.json",
+        "address pool": "bottlegen down --all frees networks; or widen default-address-pools of the engine",
         "no space left": "free disk space of the engine: docker system df shows what uses it",
         "No such image": "bottlegen up builds it again",
         "Range of CPUs": "lower resources.cpus in the profile to what the engine has",

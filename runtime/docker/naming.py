@@ -1,4 +1,4 @@
-"""Names and labels of all that a bottle has in the engine; the container's name is the lock on the bottle's name."""
+"""Names and labels of all that a bottle has in the engine; a container's name is the lock on the bottle's name."""
 
 from runtime.base import LaunchSpec
 

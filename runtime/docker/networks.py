@@ -31,7 +31,7 @@ def _create(engine: Engine, spec: LaunchSpec, name: str, *, internal: bool) -> N
 
 
 def _isolation(engine: Engine) -> dict[str, str]:
-    """An internal bridge still has an address of the host, and so every service of the host: take it away."""
+    """Even an internal bridge carries an address of the host, and with it every service of the host: take it away."""
     if engine.version >= _ISOLATED_SINCE:
         return {"com.docker.network.bridge.gateway_mode_ipv4": "isolated"}
     return {"com.docker.network.bridge.inhibit_ipv4": "true"}

@@ -29,8 +29,7 @@ _NOBODY = (1000, 1000)
 class DockerRuntime:
     """`env` is this host's environment (DOCKER_HOST, proxies, registries); `cache` holds downloads.
 
-    `ca_file` is an extra CA for downloads and builds.
-    """
+    `ca_file` is an extra CA for downloads and builds."""
 
     name = naming.RUNTIME
 
@@ -144,7 +143,7 @@ class DockerRuntime:
             status = api.exec_inspect(created["Id"])["ExitCode"]
         if status != 0:
             raise RuntimeFailure(
-                f"service '{service}' of bottle '{bottle}' did not take its material: {output or status}",
+                f"service '{service}' of bottle '{bottle}' took no material: {output or f'exit status {status}'}",
                 fix=f"bottlegen logs --name {bottle}",
             )
 

@@ -1,9 +1,9 @@
-"""Two-way streams to a container or exec: raw with a TTY, else frames of stdout and stderr (Engine API, "attach")."""
+"""Two-way streams to a container or an exec: raw with a TTY, else frames of stdout and stderr (Engine API: attach)."""
 
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
 from runtime.docker.engine import Api
 
@@ -12,11 +12,11 @@ _CHUNK = 65536
 
 
 class Stream:
-    """An upgraded connection of the engine, read through the HTTP library's buffer: that may hold the first bytes."""
+    """An upgraded connection. Reading goes through the HTTP library's buffer, for it may hold the first bytes."""
 
     def __init__(self, response: Any, *, tty: bool) -> None:
         self._response = response
-        self._reader: IO[bytes] = response.raw._fp.fp  # noqa: SLF001 - the SDK itself reaches the socket this way
+        self._reader: Any = response.raw._fp.fp  # noqa: SLF001 - the SDK itself reaches the socket this way
         self._socket: socket.socket = self._reader.raw._sock  # noqa: SLF001
         self._socket.settimeout(None)
         self._tty = tty
@@ -40,13 +40,13 @@ class Stream:
         self._response.close()
 
     def _raw(self) -> Iterator[tuple[int, bytes]]:
-        while data := self._reader.read1(_CHUNK):  # type: ignore[attr-defined]
+        while data := self._reader.read1(_CHUNK):
             yield STDOUT, data
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:
         while len(header := self._reader.read(8)) == 8:
             size = int.from_bytes(header[4:], "big")
-            while size and (data := self._reader.read1(min(size, _CHUNK))):  # type: ignore[attr-defined]
+            while size and (data := self._reader.read1(min(size, _CHUNK))):
                 size -= len(data)
                 yield (STDERR if header[0] == STDERR else STDOUT), data
 

@@ -30,7 +30,7 @@ class Bind:
 
 
 def binds(folder: Path, spec: WorkspaceSpec) -> tuple[Bind, ...]:
-    """The workspace and what is read-only in it. Creates missing mount points that git does not mind, nothing else."""
+    """The workspace and all that is read-only in it. Creates missing mount points that git does not mind."""
     found = [Bind(source=folder, target=spec.path)]
     git = folder / ".git"
     if git.is_file():

@@ -1,0 +1,84 @@
+"""A bottle on the real engine as the tests see it."""
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.base import LaunchSpec
+from runtime.docker import DockerRuntime, naming
+from runtime.host import HostConfig
+from runtime.progress import make_progress
+from runtime.start import Host, start
+
+PROFILES = Path(__file__).parents[2] / "profiles"
+ENV = dict(os.environ)
+# Read before the fixtures hide it: a download of this size is made once per machine, not per run.
+CACHE = Path(ENV.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bottlegen"
+OWNER = 1234
+
+
+@dataclass
+class Bottle:
+    """A running bottle of the shell profile."""
+
+    name: str
+    spec: LaunchSpec
+    runtime: DockerRuntime
+    api: Any
+
+    def container(self, service: str = "agent") -> str:
+        return naming.container(self.name, service)
+
+    def inspect(self, service: str = "agent") -> dict[str, Any]:
+        found: dict[str, Any] = self.api.inspect_container(self.container(service))
+        return found
+
+    def run(self, *argv: str, service: str = "agent", user: str = "") -> tuple[int, str]:
+        """Exit status and output of a command in a service."""
+        made = self.api.exec_create(self.container(service), list(argv), user=user)
+        output = self.api.exec_start(made["Id"]).decode()
+        return self.api.exec_inspect(made["Id"])["ExitCode"], output
+
+    def address(self, service: str = "agent") -> str:
+        networks = self.inspect(service)["NetworkSettings"]["Networks"]
+        return next(str(network["IPAddress"]) for name, network in networks.items() if name.endswith("-inside"))
+
+
+SpecMaker = Callable[..., LaunchSpec]
+BottleMaker = Callable[..., Bottle]
+
+
+def make_runtime() -> DockerRuntime:
+    return DockerRuntime(ENV, CACHE)
+
+
+def launch(spec: LaunchSpec, runtime: DockerRuntime) -> None:
+    host = Host(env={}, home=Path("/nonexistent"), config=HostConfig())
+    start(spec, runtime, host, make_progress())
+
+
+def left(api: Any, bottle: str) -> list[str]:
+    """Everything in the engine that carries the bottle's label."""
+    selects = naming.selects(bottle)
+    containers = [part["Names"][0] for part in api.containers(all=True, filters=selects)]
+    networks = [part["Name"] for part in api.networks(filters=selects)]
+    volumes = [part["Name"] for part in api.volumes(filters=selects)["Volumes"] or []]
+    return containers + networks + volumes
+
+
+def assert_nothing_left(api: Any, bottles: Sequence[str]) -> None:
+    assert {name: parts for name in bottles if (parts := left(api, name))} == {}
+
+
+def git(folder: Path, *argv: str) -> str:
+    """git as the owner of the folder, with no settings of whoever runs the tests."""
+    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    user = {"user": OWNER, "group": OWNER, "extra_groups": []} if os.getuid() == 0 else {}
+    done = subprocess.run(  # type: ignore[call-overload]
+        ["git", *identity, *argv], cwd=folder, env=env, capture_output=True, text=True, check=True, **user
+    )
+    return str(done.stdout)

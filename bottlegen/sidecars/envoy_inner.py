@@ -20,7 +20,7 @@ from bottlegen.sidecars.envoy_types import (
     router,
 )
 from bottlegen.sidecars.envoy_upstream import dns_cache
-from bottlegen.sidecars.material import TOKENS, leaf_chain, leaf_key
+from bottlegen.sidecars.material import leaf_chain, leaf_key, token_file
 
 _HOP_HEADERS = ("forwarded", "proxy-authorization", "via")
 _OVERRIDE_HEADERS = (
@@ -127,7 +127,7 @@ def _header_filter(rules: HostRules) -> Json:
 def _injector(slot: Slot) -> Json:
     """Off until a route turns it on by name; refuses with 401 while its secret is missing or empty."""
     prefix = {"header_value_prefix": f"{slot.scheme} "} if slot.scheme else {}
-    secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": TOKENS}}}
+    secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": token_file(slot.name)}}}
     credential = extension(
         "envoy.http.injected_credentials.generic", GENERIC_CREDENTIAL, header=slot.header, credential=secret, **prefix
     )

@@ -6,6 +6,11 @@ from bottlegen.sidecars.envoy_types import Json, literal, text_format
 ASKED_HOST = "%DYNAMIC_METADATA(egress:host)%"
 ASKED_PORT = "%DYNAMIC_METADATA(egress:port)%"
 
+AMBIGUOUS_PATH = (
+    "bottlegen: malformed request, or a path that servers read differently (an encoded slash or dot, '..;', a NUL), "
+    "which routes with paths cannot judge\n"
+)
+
 
 def unknown_host(profile: str, *, with_port: bool) -> str:
     """For a tunnel to a host, or a port of it, that no route names."""
@@ -63,8 +68,7 @@ def local_replies(rules: HostRules) -> Json:
         ),
     ]
     if rules.restricts_paths:
-        refused = "bottlegen: malformed path, or one with an encoded slash, which routes with paths cannot judge\n"
-        mappers.append(_mapper(_status(400), refused))
+        mappers.append(_mapper(_status(400), AMBIGUOUS_PATH))
     return {"mappers": mappers}
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from bottlegen.decide import AMBIGUOUS
 from bottlegen.paths import PathPattern
 from bottlegen.routes import HostRules, Rule, Slot
-from bottlegen.sidecars.envoy_answers import misdirected, unknown_request
+from bottlegen.sidecars.envoy_answers import AMBIGUOUS_PATH, misdirected, unknown_request
 from bottlegen.sidecars.envoy_types import ROUTE_FILTER, Json, answer, decided, typed
 from bottlegen.sidecars.envoy_upstream import UP, UP_H1
 
@@ -50,6 +51,13 @@ def virtual_hosts(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> li
 
 def _routes(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Iterator[Json]:
     injected = {slot.name: slot.header.lower() for slot in slots}
+    if rules.restricts_paths:
+        yield {
+            "name": "ambiguous-path",
+            "match": {"safe_regex": {"regex": AMBIGUOUS}},
+            "direct_response": answer(400, AMBIGUOUS_PATH),
+            "metadata": decided("deny"),
+        }
     for rule in rules.rules:
         dropped = _dropped(rule, injected)
         for path in _path_matches(rule.paths):

@@ -1,5 +1,6 @@
 """Clients as an agent would use them: curl, and raw bytes over a tunnel for what curl would not send."""
 
+import contextlib
 import json
 import socket
 import ssl
@@ -47,11 +48,9 @@ def exchange(port: int, data: bytes) -> bytes:
 def read_all(sock: socket.socket) -> bytes:
     sock.settimeout(2)
     received = b""
-    try:
+    with contextlib.suppress(TimeoutError, ConnectionResetError):
         while data := sock.recv(65536):
             received += data
-    except TimeoutError:
-        pass
     return received
 
 
@@ -60,6 +59,7 @@ class Tunnel:
 
     def __init__(self, sidecar: Sidecar, host: str, *, port: int = 443, sni: str = "", version: str = "1.1") -> None:
         self.sock = socket.create_connection(("127.0.0.1", sidecar.proxy), 5)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each handshake waits 40 ms for an ACK
         self.sock.sendall(f"CONNECT {host}:{port} HTTP/{version}\r\nHost: {host}:{port}\r\n\r\n".encode())
         head = self._head(self.sock)
         self.status = int(head.split()[1])

@@ -99,6 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Silent: pytest shows what a test found, not each request."""
 
     def _answer(self) -> None:
+        self.path = self.requestline.split()[1]  # http.server would merge leading slashes
         path = self.path.partition("?")[0]
         if self.headers.get("upgrade", "").lower() == "websocket":
             self._note(0)

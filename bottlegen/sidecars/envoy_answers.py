@@ -1,4 +1,4 @@
-"""What the sidecar itself says to the agent: each refusal names the profile and the lines that would allow the request."""
+"""What the sidecar itself says to the agent: a refusal names the profile and the lines that would allow the request."""
 
 from bottlegen.routes import HostRules
 from bottlegen.sidecars.envoy_types import Json, literal, text_format

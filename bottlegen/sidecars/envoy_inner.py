@@ -94,7 +94,7 @@ def _manager(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
 
 
 def _path_handling(rules: HostRules) -> Json:
-    """Judged paths are forwarded as they were judged; where none is judged they pass untouched (npm: `/@scope%2fname`)."""
+    """Judged paths are forwarded as judged; where none is judged they pass untouched (npm: `/@scope%2fname`)."""
     if rules.restricts_paths:
         return {
             "normalize_path": True,
@@ -119,7 +119,7 @@ def _header_filter(rules: HostRules) -> Json:
     judged = rules.restricts_paths or rules.restricts_methods
     names = _HOP_HEADERS + (_OVERRIDE_HEADERS if judged else ())
     prefixes = ("x-envoy-", "x-forwarded-")
-    mutations = [{"remove": name} for name in names]
+    mutations: list[Json] = [{"remove": name} for name in names]
     mutations += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
     return extension("envoy.filters.http.header_mutation", HEADER_MUTATION, mutations={"request_mutations": mutations})
 

@@ -93,7 +93,7 @@ def _regex_match(regexes: list[str]) -> Json:
 
 
 def _rule_routes(rule: Rule, path: Json, dropped: list[str]) -> Iterator[Json]:
-    """The rule for websockets (a GET, over HTTP/1.1 alone) and for all else. No timeout: answers may stream for hours."""
+    """The rule for websockets (a GET, over HTTP/1.1 alone), then for all else. No timeout: answers may stream."""
     base = {
         "name": rule.name,
         "metadata": decided("allow", rule.slot),

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import os
+import re
 import socket
 import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.dataplane.sidecar import Sidecar
 
@@ -32,7 +34,7 @@ def curl(sidecar: Sidecar, url: str, *arguments: str, seconds: int = 20) -> Answ
         "curl", "-sS", "--path-as-is", "--max-time", str(seconds), "-x", f"http://127.0.0.1:{sidecar.proxy}",
         "--cacert", str(sidecar.ca), "-w", "\n%{http_code} %{http_connect}", *arguments, url,
     )  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin:/usr/local/bin"})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})
     text, _, codes = done.stdout.rpartition("\n")
     final, connect = (int(code) for code in codes.split())
     return Answer(status=final or connect, text=text or done.stderr)
@@ -68,7 +70,7 @@ class Tunnel:
             context.set_alpn_protocols(["http/1.1"])
             self.tls = context.wrap_socket(self.sock, server_hostname=sni or host)
 
-    def __enter__(self) -> "Tunnel":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,7 +84,8 @@ class Tunnel:
         head = self._head(self.tls)
         if not head:
             return Answer(status=0, text="")
-        length = next((int(v) for k, _, v in (line.partition(":") for line in head.lower().split("\r\n")) if k == "content-length"), 0)  # fmt: skip
+        stated = re.search(r"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+        length = int(stated[1]) if stated else 0
         body = b""
         while len(body) < length:
             body += self.tls.recv(length - len(body))

@@ -123,7 +123,8 @@ class Sidecar:
         """Audit lines whose fields equal `wanted`; waits for at least one for as long as a flush may take."""
         deadline = time.monotonic() + 5
         while True:
-            lines = [json.loads(line) for line in (self.folder / "audit").read_text().splitlines(keepends=True) if line.endswith("\n")]  # fmt: skip
+            written = (self.folder / "audit").read_text().rpartition("\n")[0]
+            lines = [json.loads(line) for line in written.splitlines()]
             found = [line for line in lines if all(line.get(key) == value for key, value in wanted.items())]
             if found or time.monotonic() > deadline:
                 return found

@@ -40,7 +40,15 @@ def test_rules_decide(sidecar: Sidecar, version: str, method: str, url: str, sta
 
 @pytest.mark.parametrize(
     "target",
-    ["unknown.test:443", "open.test:22", "open.test:8443", "port.test:443", "wild.test:443", "10.0.0.5:443", "[::1]:443"],
+    [
+        "unknown.test:443",
+        "open.test:22",
+        "open.test:8443",
+        "port.test:443",
+        "wild.test:443",
+        "10.0.0.5:443",
+        "[::1]:443",
+    ],
 )
 def test_tunnel_is_refused(sidecar: Sidecar, target: str) -> None:
     host, _, port = target.rpartition(":")
@@ -103,8 +111,9 @@ def test_traversal_ends_outside(sidecar: Sidecar, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/open/..%2fsecret", "/open%2f..%2fsecret", "/open/..%5csecret", "/open/%2e%2e%2fsecret", "/open/%2e%2e;/secret",
-        "/open/%252e%252e/secret", "/open/%25252e./secret", "/open/%%32e%%32e/secret", "/open/%c0%ae%c0%ae/secret", "/open/%00",
+        "/open/..%2fsecret", "/open%2f..%2fsecret", "/open/..%5csecret", "/open/%2e%2e%2fsecret",
+        "/open/%2e%2e;/secret", "/open/%252e%252e/secret", "/open/%25252e./secret", "/open/%%32e%%32e/secret",
+        "/open/%c0%ae%c0%ae/secret", "/open/%00",
     ],
 )  # fmt: skip
 def test_ambiguous_path_is_refused(sidecar: Sidecar, path: str) -> None:

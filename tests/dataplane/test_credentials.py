@@ -26,7 +26,9 @@ FAKE = ("-H", "Authorization: Bearer placeholder", "-H", "X-Api-Key: placeholder
         ("h2.test/", "authorization", "Bearer canary-a-7f3d9e"),
     ],
 )
-def test_injected_alone(sidecar: Sidecar, version: str, own: tuple[str, ...], url: str, header: str, value: str) -> None:
+def test_injected_alone(
+    sidecar: Sidecar, version: str, own: tuple[str, ...], url: str, header: str, value: str
+) -> None:
     seen = curl(sidecar, f"https://{url}", version, *own)
     assert seen.header(header) == [value]
     assert "placeholder" not in seen.text

@@ -1,6 +1,7 @@
 """Long and large exchanges pass as they come: websockets, event streams, bodies of any size, silence included."""
 
 import base64
+import itertools
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,12 @@ from tests.dataplane.sidecar import Sidecar
 from tests.dataplane.upstream import SSE_EVENTS, SSE_GAP
 
 SIZE = 64 << 20
-UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Authorization: Bearer placeholder")
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Authorization: Bearer placeholder",
+)
 
 
 def _upgrade(host: str, path: str) -> bytes:
@@ -61,7 +67,7 @@ def test_events_arrive_one_by_one(sidecar: Sidecar) -> None:
         while received.count(b"data:") < SSE_EVENTS:
             received += tunnel.tls.recv(4096)
             arrivals += [time.monotonic()] * (received.count(b"data:") - len(arrivals))
-    gaps = [later - earlier for earlier, later in zip(arrivals, arrivals[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     assert min(gaps) > SSE_GAP / 2, "a buffering proxy would deliver them together"
 
 

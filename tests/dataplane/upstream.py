@@ -30,7 +30,7 @@ class Upstream:
         contexts = {leaf.host: _context(leaf, alpn) for leaf in leaves}
         front = contexts[default or leaves[0].host]
         if not default:
-            front.sni_callback = lambda sock, name, _: _choose(sock, name, contexts)
+            front.sni_callback = lambda sock, name, _: _choose(sock, name or "", contexts)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.context = front
         self._server.seen = self.seen
@@ -57,8 +57,8 @@ def _context(leaf: Leaf, alpn: tuple[str, ...]) -> ssl.SSLContext:
     return context
 
 
-def _choose(sock: ssl.SSLObject | ssl.SSLSocket, name: str | None, contexts: Mapping[str, ssl.SSLContext]) -> None:
-    wildcard = "*." + (name or "").partition(".")[2]
+def _choose(sock: ssl.SSLObject | ssl.SSLSocket, name: str, contexts: Mapping[str, ssl.SSLContext]) -> None:
+    wildcard = "*." + name.partition(".")[2]
     for candidate in (name, wildcard):
         if candidate in contexts:
             sock.context = contexts[candidate]
@@ -76,10 +76,11 @@ class _Server(ThreadingHTTPServer):
             tls = self.context.wrap_socket(request, server_side=True)
         except (ssl.SSLError, OSError):
             return  # a test of a certificate that Envoy must refuse
-        if tls.selected_alpn_protocol() == "h2":
-            serve_h2(tls, self.seen)
-        else:
-            super().finish_request(tls, client_address)
+        with tls:
+            if tls.selected_alpn_protocol() == "h2":
+                serve_h2(tls, self.seen)
+            else:
+                super().finish_request(tls, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are part of the tests."""
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer
         raise AttributeError(name)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gave it
         """Silent: pytest shows what a test found, not each request."""
 
     def _answer(self) -> None:
@@ -167,7 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _websocket(self) -> None:
         """Echo what comes in small masked frames, until the client goes."""
-        accept = base64.b64encode(hashlib.sha1(self.headers["sec-websocket-key"].encode() + _WEBSOCKET_GUID).digest())  # noqa: S324
+        key = self.headers["sec-websocket-key"].encode()
+        accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET_GUID).digest())
         self.send_response(101)
         self.send_header("upgrade", "websocket")
         self.send_header("connection", "Upgrade")

@@ -89,6 +89,7 @@ def _pin(listener: Json, clusters: list[Json], static_hosts: Mapping[str, str]) 
         if pattern != name:
             chain = _clone(chain, pattern, name)
             listener["filter_chains"].append(chain)
+            _hosts(chains[pattern])[-1]["domains"] += _hosts(chain)[0]["domains"]  # answered with 421 from now on
         _lead(chain, {template["name"]: _static_name(template, name, port) for template in templates})
         made += [_static(template, name, port, *split_address(target, port)) for template in templates]
     return made
@@ -112,8 +113,9 @@ def _clone(chain: Json, pattern: str, name: str) -> Json:
     clone = copy.deepcopy(chain)
     clone["name"] = chain["name"].replace(pattern, name)
     clone["filter_chain_match"]["server_names"] = [name]
-    for host in _hosts(clone):
-        host["domains"] = [domain.replace(pattern, name) for domain in host["domains"]]
+    own, others = _hosts(clone)
+    own["domains"] = [domain.replace(pattern, name) for domain in own["domains"]]
+    others["domains"] = ["*"]
     return clone
 
 

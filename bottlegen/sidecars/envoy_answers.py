@@ -66,6 +66,12 @@ def local_replies(rules: HostRules) -> Json:
             "an address inside a private network is named on the host, in host.toml:\n\n"
             '[upstream]\nhosts = {"%REQ(:AUTHORITY)%" = "ADDRESS"}\n',
         ),
+        _mapper(
+            {"response_flag_filter": {"flags": ["UF"]}},
+            "bottlegen: no verified connection to %REQ(:AUTHORITY)% (%RESPONSE_CODE_DETAILS%)\n"
+            "if it has a certificate of an authority of your own, name that on the host, in host.toml:\n\n"
+            '[upstream]\nca_file = "FILE"\n',
+        ),
     ]
     if rules.restricts_paths:
         mappers.append(_mapper(_status(400), AMBIGUOUS_PATH))

@@ -30,6 +30,7 @@ ROUTES = (
     Route(host="methods.test", methods=("GET",)),
     Route(host="*.wild.test"),
     Route(host="exact.wild.test", paths=("/only",)),
+    Route(host="*.deep.wild.test", methods=("GET",)),
     Route(host="port.test", port=8443),
     Route(host="foreign.test"),
     Route(host="wrongname.test"),
@@ -69,7 +70,11 @@ def world(envoy: str, trusted: Authority, tmp_path_factory: pytest.TempPathFacto
     h2 = Upstream(trusted.leaves, alpn=("h2", "http/1.1"))
     foreign = Upstream(authority(("foreign.test",)).leaves)
     wrongname = Upstream(trusted.leaves, default="other.test")
-    static = {name: upstream.address for name in (*NAMES, "a.wild.test") if name not in ("localhost", "*.wild.test")}
+    static = {
+        name: upstream.address
+        for name in (*NAMES, "a.wild.test", "b.deep.wild.test")
+        if name != "localhost" and "*" not in name
+    }
     static |= {"h2.test": h2.address, "foreign.test": foreign.address, "wrongname.test": wrongname.address}
     static |= {"down.test": f"127.0.0.1:{closed_port()}", "unknown.test": upstream.address}
     sidecar = Sidecar(

@@ -31,6 +31,8 @@ from tests.dataplane.sidecar import Sidecar
         ("POST", "methods.test/any", 403),
         ("GET", "a.wild.test/any", 200),
         ("GET", "exact.wild.test/only", 200),
+        ("GET", "b.deep.wild.test/any", 200),
+        ("POST", "b.deep.wild.test/any", 403),
         ("GET", "exact.wild.test/any", 403),
     ],
 )
@@ -141,6 +143,23 @@ def test_host_must_agree_with_server_name(sidecar: Sidecar, version: str, host: 
     answer = curl(sidecar, "https://open.test/", version, "-H", f"Host: {host}")
     assert answer.status == 421
     assert answer.text.startswith('bottlegen: this connection was opened for "open.test" port 443')
+
+
+@pytest.mark.parametrize(
+    ("sni", "host"),
+    [
+        ("c.wild.test", "exact.wild.test"),
+        ("c.wild.test", "EXACT.wild.test:443"),
+        ("c.wild.test", "x.deep.wild.test"),
+        ("c.wild.test", "a.wild.test"),  # has a static address, and by that a chain of its own
+        ("a.wild.test", "exact.wild.test"),
+        ("a.wild.test", "c.wild.test"),
+        ("c.deep.wild.test", "c.wild.test"),
+    ],
+)
+def test_wildcard_is_no_way_around_a_stricter_entry(sidecar: Sidecar, sni: str, host: str) -> None:
+    with Tunnel(sidecar, sni) as tunnel:
+        assert tunnel.request(get("/any", host)).status == 421
 
 
 def test_host_may_name_its_port(sidecar: Sidecar) -> None:

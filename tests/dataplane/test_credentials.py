@@ -53,6 +53,14 @@ def test_nothing_tells_of_a_proxy(sidecar: Sidecar, version: str) -> None:
     assert names == {"host", "user-agent", "accept"}
 
 
+@BOTH
+def test_answers_come_as_they_were_sent(sidecar: Sidecar, version: str) -> None:
+    head = curl(sidecar, "https://open.test/", version, "-o", "/dev/null", "-D", "-").text.partition("\n\n")[2]
+    names = {line.partition(":")[0].lower() for line in head.splitlines()[1:] if ":" in line}
+    assert names == {"server", "date", "content-type", "content-length"}
+    assert "BaseHTTP" in head
+
+
 def test_ordinary_headers_pass(sidecar: Sidecar) -> None:
     sent = {"cookie": "a=b", "x-request-id": "mine", "traceparent": "00-1", "anthropic-version": "2023-06-01"}
     seen = curl(sidecar, "https://inject.test/", *(part for k, v in sent.items() for part in ("-H", f"{k}: {v}")))

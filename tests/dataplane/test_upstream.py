@@ -14,7 +14,10 @@ from tests.dataplane.sidecar import Sidecar
 
 @pytest.mark.parametrize("host", ["foreign.test", "wrongname.test"])
 def test_unverified_upstream_is_refused(sidecar: Sidecar, host: str) -> None:
-    assert curl(sidecar, f"https://{host}/").status == 503
+    answer = curl(sidecar, f"https://{host}/")
+    assert answer.status == 503
+    assert answer.text.startswith(f"bottlegen: no verified connection to {host} (")
+    assert answer.text.endswith('in host.toml:\n\n[upstream]\nca_file = "FILE"\n')
     line = sidecar.audit(event="request", host=host)[-1]
     assert "CERTIFICATE_VERIFY_FAILED" in line["upstream_error"]
 

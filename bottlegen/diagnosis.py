@@ -68,6 +68,8 @@ def _mistake(error: Mapping[str, Any]) -> tuple[Keys, str, str]:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return keys, f"'{_field(keys)}' is {value}", f"write a number of {bound}"
     wanted, fix = _WANTED.get(kind, (kind, ""))
+    if kind == "string_type" and isinstance(value, list | dict):
+        fix = "write a single text in double quotes"
     return keys, f"'{_field(keys)}' is {_found(value)}, expected {wanted}", fix
 
 

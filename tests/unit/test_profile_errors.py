@@ -13,7 +13,23 @@ FIELDS = {
     "codex": frozenset({"forward_host_credentials"}),
     "shell": frozenset[str](),
 }
-MADE_UP_SECRETS = ("hunter2", "ghp_01", "ghs_01", "github_pat_11", "glpat-", "sk-", "xoxb-", "AKIA", "AIza", "npm_01", "eyJ", "kV9x", "9f86", "BEGIN", "token@")  # fmt: skip
+MADE_UP_SECRETS = (
+    "hunter2",
+    "ghp_01",
+    "ghs_01",
+    "github_pat_11",
+    "glpat-",
+    "sk-",
+    "xoxb-",
+    "AKIA",
+    "AIza",
+    "npm_01",
+    "eyJ",
+    "kV9x",
+    "9f86",
+    "BEGIN",
+    "token@",
+)
 
 
 def _main(case: Path) -> str:
@@ -34,7 +50,7 @@ def test_exact_text(case: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", sorted(CASES.glob("secret-*")) + [CASES / "host-user-information"], ids=lambda c: c.name
+    "case", [*sorted(CASES.glob("secret-*")), CASES / "host-user-information"], ids=lambda c: c.name
 )
 def test_no_secret_in_the_exception_or_what_caused_it(case: Path) -> None:
     error: BaseException | None = _error(case)

@@ -25,13 +25,40 @@ def _yaml(text: str) -> Mapping[str, object]:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("true", True), ("True", True), ("FALSE", False), ("yes", "yes"), ("no", "no"), ("on", "on"), ("off", "off"), ("y", "y"),
-        ("12", 12), ("-3", -3), ("+3", 3), ("0o17", 15), ("0x1F", 31), ("010", 10), ("1_000", "1_000"), ("0b11", "0b11"),
-        ("1.5", 1.5), (".5", 0.5), ("1.", 1.0), ("1e3", 1000.0), (".inf", math.inf), ("-.INF", -math.inf), ("1:30", "1:30"),
-        ("2026-01-01", "2026-01-01"), ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), ("=", "="), ("'12'", "12"), ('"true"', "true"),
-        ("1.2.3", "1.2.3"), (".", "."), ("0x", "0x"), ("'~'", "~"),
+        ("true", True),
+        ("True", True),
+        ("FALSE", False),
+        ("yes", "yes"),
+        ("no", "no"),
+        ("on", "on"),
+        ("off", "off"),
+        ("y", "y"),
+        ("12", 12),
+        ("-3", -3),
+        ("+3", 3),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("010", 10),
+        ("1_000", "1_000"),
+        ("0b11", "0b11"),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("1e3", 1000.0),
+        (".inf", math.inf),
+        ("-.INF", -math.inf),
+        ("1:30", "1:30"),
+        ("2026-01-01", "2026-01-01"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("=", "="),
+        ("'12'", "12"),
+        ('"true"', "true"),
+        ("1.2.3", "1.2.3"),
+        (".", "."),
+        ("0x", "0x"),
+        ("'~'", "~"),
     ],
-)  # fmt: skip
+)
 def test_yaml_scalars_are_those_of_the_1_2_core_schema(text: str, value: object) -> None:
     read = _yaml(f"a: {text}\n")["a"]
     assert read == value
@@ -86,11 +113,28 @@ z = 4
 def test_toml_lines() -> None:
     parsed = source.parse("p.toml", TOML.encode())
     expected: dict[Keys, int] = {
-        ("top",): 2, ("quoted.key",): 3, ("a", "b", "c"): 6, ("a", "b", "c", 0): 7, ("a", "b", "c", 1): 8, ("a", "b", "c", 1, 1): 8,
-        ("a", "b", "c", 2, "y", 0): 9, ("date",): 11, ("other",): 12, ("table",): 14, ("table", "x"): 15, ("table", "y"): 17,
-        ("list",): 19, ("list", 0): 19, ("list", 0, "sub", "y"): 22, ("list", 0, "deep", 0, "z"): 24, ("list", 1): 25, ("list", 1, "x"): 26,
-        ("list", 1, "deep", 0, "z"): 28, ("odd", "er"): 29, ("odd", "er", "u0000"): 30,
-    }  # fmt: skip
+        ("top",): 2,
+        ("quoted.key",): 3,
+        ("a", "b", "c"): 6,
+        ("a", "b", "c", 0): 7,
+        ("a", "b", "c", 1): 8,
+        ("a", "b", "c", 1, 1): 8,
+        ("a", "b", "c", 2, "y", 0): 9,
+        ("date",): 11,
+        ("other",): 12,
+        ("table",): 14,
+        ("table", "x"): 15,
+        ("table", "y"): 17,
+        ("list",): 19,
+        ("list", 0): 19,
+        ("list", 0, "sub", "y"): 22,
+        ("list", 0, "deep", 0, "z"): 24,
+        ("list", 1): 25,
+        ("list", 1, "x"): 26,
+        ("list", 1, "deep", 0, "z"): 28,
+        ("odd", "er"): 29,
+        ("odd", "er", "u0000"): 30,
+    }
     assert {keys: parsed.line(keys) for keys in expected} == expected
 
 
@@ -128,16 +172,19 @@ def _paths(value: object, keys: Keys = ()) -> Iterator[Keys]:
 def _block_yaml(value: object, indent: str = "") -> str:
     """Block style with the scalars of JSON: PyYAML's own output leaves `0E0` unquoted, which 1.2 reads as a number."""
     if isinstance(value, dict) and value:
-        return "".join(f"{indent}{json.dumps(key)}:{_block_inner(inner, indent)}" for key, inner in value.items())
+        return "".join(
+            f"{indent}{json.dumps(key, ensure_ascii=False)}:{_block_inner(inner, indent)}"
+            for key, inner in value.items()
+        )
     if isinstance(value, list) and value:
         return "".join(f"{indent}-{_block_inner(inner, indent)}" for inner in value)
-    return f"{indent}{json.dumps(value)}\n"
+    return f"{indent}{json.dumps(value, ensure_ascii=False)}\n"
 
 
 def _block_inner(value: object, indent: str) -> str:
     if isinstance(value, dict | list) and value:
         return "\n" + _block_yaml(value, indent + "  ")
-    return f" {json.dumps(value)}\n"
+    return f" {json.dumps(value, ensure_ascii=False)}\n"
 
 
 @given(DOCUMENTS)
@@ -180,11 +227,55 @@ def test_any_bytes(name: str, raw: bytes) -> None:
 
 PIECES = st.lists(
     st.sampled_from(
-        ["[", "]", "[[", "]]", "{", "}", "=", ".", ",", ":", "- ", "? ", "&a", "*a", "!!x ", "<<", "#", "---\n", "...\n", "%YAML 1.2\n", "\n", "  ",
-         "\t", "\r\n", '"', "'", '"""', "'''", "\\", "\\u0000", "|\n", ">", "a", "b c", "1", "0x", "1e9", "2026-01-01", "true", "~", "é", "\u2028", "\x85", "\ud7ff"]
+        [
+            "[",
+            "]",
+            "[[",
+            "]]",
+            "{",
+            "}",
+            "=",
+            ".",
+            ",",
+            ":",
+            "- ",
+            "? ",
+            "&a",
+            "*a",
+            "!!x ",
+            "<<",
+            "#",
+            "---\n",
+            "...\n",
+            "%YAML 1.2\n",
+            "\n",
+            "  ",
+            "\t",
+            "\r\n",
+            '"',
+            "'",
+            '"""',
+            "'''",
+            "\\",
+            "\\u0000",
+            "|\n",
+            ">",
+            "a",
+            "b c",
+            "1",
+            "0x",
+            "1e9",
+            "2026-01-01",
+            "true",
+            "~",
+            "é",
+            "\u2028",
+            "\x85",
+            "\ud7ff",
+        ]
     ),
     max_size=40,
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 @pytest.mark.parametrize("name", KINDS)

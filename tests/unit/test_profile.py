@@ -245,11 +245,11 @@ def test_sound_profiles_are_not_scanned_for_lines(monkeypatch: pytest.MonkeyPatc
     assert _one(FULL).name == "dev"
 
 
-def test_problems_beyond_fifty_are_counted() -> None:
+def test_problems_beyond_fifty_are_left_out() -> None:
     with pytest.raises(ProfileError) as caught:
         _one(_with(**{f"unknown{index}": 1 for index in range(60)}))
     assert len(caught.value.problems) == 51
-    assert caught.value.problems[-1].what == "10 more problems are not shown"
+    assert caught.value.problems[-1].what == "too many problems: only the first 50 are shown"
 
 
 def test_reading_the_disk(tmp_path: Path) -> None:

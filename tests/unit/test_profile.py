@@ -334,6 +334,13 @@ def test_any_method_of_the_registry(method: str) -> None:
     assert _one(_with(egress={"routes": [{"host": "a.example", "methods": [method]}]})).routes[0].methods == (method,)
 
 
+@pytest.mark.parametrize("header", ["X-Api-Key", "Cookie", "private-token", "authorization", "api_key"])
+def test_ordinary_headers_of_credentials(header: str) -> None:
+    route = {"host": "a.example", "auth": {"token_ref": "T", "header": header, "scheme": ""}}
+    auth = _one(_with(egress={"routes": [route]})).routes[0].auth
+    assert auth == Auth(token_ref="T", scheme="", header=header.lower())
+
+
 @pytest.mark.parametrize("path", [".", "src", "a b/ü", "..a/b..", "100%", "a/.git"])
 def test_ordinary_paths_in_the_workspace(path: str) -> None:
     assert _one(_with(workspace={"read_only": [path]})).workspace.read_only == (path,)

@@ -341,3 +341,29 @@ def test_bombs_are_refused_quickly(bomb: str) -> None:
         _load_bomb(bomb)
     assert time.process_time() - start < 5
     assert len(str(caught.value)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("bomb", "message"),
+    [
+        ("toml two mebibytes", "larger than 1024 KiB"),
+        ("toml long line", "larger than 1024 KiB"),
+        ("toml keys below a header", "more than 50000 values"),
+        ("yaml keys", "more than 50000 values"),
+        ("toml dotted key", "more than 16 parts"),
+        ("toml dotted header", "more than 16 parts"),
+        ("toml quoted dotted key", "more than 16 parts"),
+        ("toml brackets", "nested too deeply"),
+        ("toml inline tables", "nested too deeply"),
+        ("toml number", "out of range"),
+        ("toml hex number", "out of range"),
+        ("yaml number", "out of range"),
+        ("yaml brackets", "nested deeper than 32"),
+        ("yaml dashes", "nested deeper than 32"),
+        ("yaml complex keys", "a key is a table or list"),
+        ("yaml laughs", "alias"),
+    ],
+)
+def test_a_bomb_is_refused_for_what_it_is(bomb: str, message: str) -> None:
+    with pytest.raises(ProfileError, match=message):
+        _load_bomb(bomb)

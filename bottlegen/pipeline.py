@@ -97,6 +97,7 @@ def _agent_env(profile: Profile, plan: ProvisionPlan) -> dict[str, str]:
         raise PlanError(
             Problem(
                 what=f"plan conflict: env '{name}' is set by the provider",
+                where=profile.where("env", name),
                 fix=f"remove env.{name} from the profile",
             )
             for name in taken

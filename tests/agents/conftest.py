@@ -28,5 +28,6 @@ def login() -> CodexLogin:
 
 @pytest.fixture
 def stage(programs: Path, login: CodexLogin) -> Iterator[Stage]:
-    with tempfile.TemporaryDirectory(prefix="bottlegen-home-") as home:
+    """The home is not below /tmp: Codex warns about one that is."""
+    with tempfile.TemporaryDirectory(prefix="bottlegen-home-", dir="/var/tmp") as home:
         yield Stage(programs=programs, home=Path(home), login=login)

@@ -17,8 +17,9 @@ def programs() -> Iterator[Path]:
     """A folder with the pinned programs of every agent, which an unprivileged user can run."""
     with tempfile.TemporaryDirectory(prefix="bottlegen-agents-") as folder:
         Path(folder).chmod(0o755)
-        cache = cache_folder()
-        yield [unpack_agent(name, cache, Path(folder)) for name in ("codex", "claude")][0]
+        for name in ("codex", "claude"):
+            unpack_agent(name, cache_folder(), Path(folder))
+        yield Path(folder) / "agent" / "bin"
 
 
 @pytest.fixture

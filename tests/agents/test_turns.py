@@ -77,7 +77,7 @@ def _with_lifetime(auth: str, change: int) -> str:
     from tests.pretend.login import jwt
 
     document: dict[str, Any] = json.loads(auth)
-    claims = dict(_jwt_claims(document["tokens"]["access_token"]) or {})
+    claims: dict[str, Any] = dict(_jwt_claims(document["tokens"]["access_token"]) or {})
     token = jwt({**claims, "exp": claims["exp"] + change})
     document["tokens"].update(access_token=token, id_token=token)
     return json.dumps(document)

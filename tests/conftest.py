@@ -6,7 +6,9 @@
 import functools
 import importlib.util
 import os
+import platform
 import shutil
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -36,13 +38,19 @@ def _no_envoy() -> str:
 
 
 @functools.cache
+def _no_agents() -> str:
+    here = (sys.platform, platform.machine())
+    return "" if here in {("linux", "x86_64"), ("linux", "aarch64")} else "no agent is pinned for this platform"
+
+
+@functools.cache
 def _no_nix() -> str:
     return "" if shutil.which("nix") else "no nix command"
 
 
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
-    "agents": str,  # pinned downloads; those that run in a bottle carry the engine's mark too
+    "agents": _no_agents,
     "envoy": _no_envoy,
     "nix": _no_nix,
 }

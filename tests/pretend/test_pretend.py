@@ -156,6 +156,13 @@ def test_the_forwarder_keeps_the_name_and_leads_to_its_target() -> None:
     with PretendProvider() as provider, Forwarder(provider.address) as forwarder:
         assert asyncio.run(ask(provider, forwarder.url)) == "pretend api.github.com\n"
     assert forwarder.asked == ["api.github.com:443"]
+    with (
+        PretendProvider() as provider,
+        Forwarder(provider.address, allowed={"github.com:443"}) as forwarder,
+        pytest.raises(aiohttp.ClientHttpProxyError, match="403"),
+    ):
+        asyncio.run(ask(provider, forwarder.url))
+    assert provider.seen == []
 
 
 def test_as_a_process_it_says_when_it_is_ready_and_what_it_saw(tmp_path: Path) -> None:

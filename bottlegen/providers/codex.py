@@ -32,6 +32,8 @@ fields: frozenset[str] = frozenset({"forward_host_credentials"})
 CODEX_HOST_CREDENTIAL_TOKEN_REF = "CODEX_HOST_CREDENTIAL_TOKEN_REF"  # noqa: S105 - the name of a secret
 """What a bundle calls the access token of the host's login; `provision_host` puts the value under this name."""
 
+token_refs: frozenset[str] = frozenset({CODEX_HOST_CREDENTIAL_TOKEN_REF})
+
 EXPIRY_MARGIN = 300
 """Seconds that a login must still last. Codex 0.169.0 refreshes 300 seconds before the end (measured: with 280 it does;
 with 320 it does not), whatever the id token's expiry or `last_refresh` say."""

@@ -119,7 +119,9 @@ class Arena:
         claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         return claims
 
-    def last_authorization(self) -> str | None:
+    def authorization_of(self, request: tuple[str, ...]) -> str | None:
+        """Run a command that makes a request; the Authorization that the provider saw with it."""
+        assert self.bottlegen(*request).returncode == 0
         return self.provider.seen[-1].header("authorization")
 
     def until(self, condition: Callable[[], object], seconds: float = 10) -> None:
@@ -130,10 +132,10 @@ class Arena:
 
     def leftovers(self) -> list[str]:
         """Everything in the engine that carries a bottle's label."""
-        labelled = {"label": "bottlegen.bottle"}
-        containers = [item.name for item in self.engine.containers.list(all=True, filters=labelled)]
-        networks = [item.name for item in self.engine.networks.list(filters=labelled)]
-        volumes = [item.name for item in self.engine.volumes.list(filters=labelled)]
+        labelled: dict[str, str | list[str] | bool] = {"label": "bottlegen.bottle"}
+        containers = [str(item.name) for item in self.engine.containers.list(all=True, filters=labelled)]
+        networks = [str(item.name) for item in self.engine.networks.list(filters=labelled)]
+        volumes = [str(item.name) for item in self.engine.volumes.list(filters=labelled)]
         return [*containers, *networks, *volumes]
 
 

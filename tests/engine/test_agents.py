@@ -116,7 +116,7 @@ def test_refresh_rotates_a_running_bottle(arena: Arena) -> None:  # noqa: F811
     arena.bottlegen(*ask)
     arena.claude_token = "second-" + arena.claude_token
     assert arena.bottlegen("refresh", "--name", "claude").returncode == 0
-    arena.until(lambda: arena.bottlegen(*ask) and arena.last_authorization() == f"Bearer {arena.claude_token}")
+    arena.until(lambda: arena.authorization_of(ask) == f"Bearer {arena.claude_token}")
     first, *_, last = (seen.header("authorization") for seen in arena.provider.to("api.anthropic.com"))
     assert first != last
 

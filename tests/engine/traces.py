@@ -50,8 +50,10 @@ def found_in_bottle(engine: docker.DockerClient, bottle: str, needles: Sequence[
     words = [needle.hex() for needle in needles]
     containers = engine.containers.list(all=True, filters={"label": f"bottlegen.bottle={bottle}"})
     agent = next(item for item in containers if item.labels["bottlegen.service"] == "agent")
-    status, output = agent.exec_run(["python3", "-c", _SEARCH, str(since), *words])
-    assert status == 0, output
+    done = agent.exec_run(["python3", "-c", _SEARCH, str(since), *words])
+    output = done.output
+    assert isinstance(output, bytes)
+    assert done.exit_code == 0, output
     found = [f"agent: {line}" for line in output.decode().splitlines()]
     for container in containers:
         found += [f"{container.name}: {place}" for place in _said_by_engine(engine, container, needles)]

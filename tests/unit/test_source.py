@@ -378,7 +378,9 @@ def test_bombs_are_refused_quickly(bomb: str) -> None:
     start = time.process_time()
     with pytest.raises(ProfileError) as caught:
         _load_bomb(bomb)
-    assert time.process_time() - start < 5
+    assert (
+        time.process_time() - start < 10
+    )  # without its limit a bomb takes a minute or more; most take under one second
     assert len(str(caught.value)) < 20_000
 
 

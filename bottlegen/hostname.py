@@ -30,7 +30,7 @@ _SHARED = frozenset({
 })  # fmt: skip
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
 _LIKE_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
-_LIKE_V6 = re.compile(r"\[?(?P<address>[0-9a-f:.]*:[0-9a-f.]*:[0-9a-f:.]*(?:%\w*)?)(?:\](?::\d*)?)?\Z")
+_LIKE_V6 = re.compile(r"\[?(?P<address>[0-9a-f:.]++(?:%\w*)?)(?:\](?::\d*)?)?\Z")
 _LIKE_URL = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*):)?//(?P<rest>.*)\Z")
 _LONGEST = 253
 
@@ -88,7 +88,7 @@ def _refuse_address(text: str, name: str) -> None:
     """A name whose last label is a number is an IPv4 address to many resolvers: 2130706433, 0x7f.1, 0177.0.0.1
     (https://url.spec.whatwg.org/#ends-in-a-number-checker)."""
     name = _folded(name)
-    v6 = _LIKE_V6.match(name)
+    v6 = _LIKE_V6.match(name) if name.count(":") > 1 else None
     if v6 or _LIKE_NUMBER.match(name.rpartition(".")[2]):
         address = v6["address"] if v6 else name
         fix = f'name the host here; its address belongs into host.toml: [upstream] hosts = {{ "NAME" = "{address}" }}'
@@ -127,12 +127,16 @@ def _refuse_shared(text: str, suffix: str) -> None:
 
 def _ascii(text: str) -> str:
     """The xn-- form of `text`, label by label (RFC 3492)."""
-    labels = (
-        label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in _folded(text).split(".")
-    )
-    return ".".join(labels)
+    return ".".join(label if label.isascii() else _punycode(label) for label in _folded(text).split("."))
+
+
+def _punycode(label: str) -> str:
+    # Its time grows with the square; and a longer one is no label anyway.
+    return f"xn--{label.encode('punycode').decode()}" if len(label) <= 63 else "xn--…"
 
 
 def _folded(text: str) -> str:
     """`text` as resolvers and browsers read it: wide letters, digits and dots are their plain twins."""
-    return unicodedata.normalize("NFKC", text[:_LONGEST]).lower().replace("\u3002", ".").removesuffix(".")
+    # Cut after it too, for one character may become eighteen.
+    folded = unicodedata.normalize("NFKC", text[:_LONGEST]).lower()[:_LONGEST]
+    return folded.replace("\u3002", ".").removesuffix(".")

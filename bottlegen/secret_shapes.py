@@ -11,7 +11,7 @@ _SHAPES = (
     ("an Anthropic token", r"(?<![A-Za-z0-9])sk-ant-[\w-]{4,}"),
     (
         "an API key",
-        r"(?<![A-Za-z0-9])(?:sk-(?:proj|svcacct|or)-[\w-]{4,}|sk-[A-Za-z0-9]{16,}|sk-(?=[\w-]*\d)[\w-]{16,})",
+        r"(?<![A-Za-z0-9])(?:sk-(?:proj|svcacct|or)-[\w-]{4,}|sk-[A-Za-z0-9]{16,}|sk-(?=[\w-]{0,99}\d)[\w-]{16,})",
     ),
     ("a payment API key", r"(?<![A-Za-z0-9])[rs]k_(?:live|test)_[A-Za-z0-9]{10,}"),
     ("a Slack token", r"(?<![A-Za-z0-9])(?:xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,})"),
@@ -21,7 +21,7 @@ _SHAPES = (
     ("a PyPI token", r"(?<![A-Za-z0-9])pypi-[\w-]{20,}"),
     ("a Hugging Face token", r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}"),
     ("an age key", r"AGE-SECRET-KEY-1"),
-    ("a JSON web token", r"(?<![A-Za-z0-9])eyJ[\w-]{8,}\.[\w-]{4,}"),
+    ("a JSON web token", r"(?<![A-Za-z0-9])eyJ[\w-]{8,512}\.[\w-]{4,}"),
     ("a URL with a password", r"://[^/\s:@]*:[^/\s@]+@"),
     ("an Authorization header", r"(?i)\b(?:bearer|basic)\s+[\w.~+/-]{16,}"),
 )

@@ -9,9 +9,21 @@ from typing import Any
 from bottlegen.wording import Keys, shown
 
 MAX_KEY_PARTS = 16
-# The parser's time grows with the square of the parts of a dotted key, so those are counted before it starts.
-_PART = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-_LONG_KEY = re.compile(rf"(?:{_PART}[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}", re.ASCII)
+# The parser's time grows with the square of the parts of a dotted key, so those are looked for before it starts: this
+# walks over tokens, never twice over one, and stops where a key is too long.
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_NO_LONG_KEY = re.compile(
+    rf"(?:(?!(?:{_PART}[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}})"
+    r'(?:"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5}+)?'
+    r"|'''(?:[^']++|'(?!''))*+(?:'{3,5}+)?"
+    r'|"(?:[^"\\\n]++|\\.)*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+"
+    r"|[A-Za-z0-9_-]++"
+    r"""|[^A-Za-z0-9_"'#-]++"""
+    r"))*+",
+    re.DOTALL,
+)
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)\Z")
 _BARE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TWICE = "remove one of the two, or merge them"
@@ -41,8 +53,9 @@ class Broken(Exception):
 
 def parse(text: str) -> dict[str, Any]:
     """The data of a TOML document; Broken when it is none."""
-    if match := _LONG_KEY.search(text):
-        line = text.count("\n", 0, match.start()) + 1
+    sound = _NO_LONG_KEY.match(text)
+    if sound and sound.end() < len(text):
+        line = text.count("\n", 0, sound.end()) + 1
         raise Broken([(line, f"a dotted name of more than {MAX_KEY_PARTS} parts", "a profile needs four levels")])
     try:
         return tomllib.loads(text)
@@ -87,7 +100,7 @@ class _Lost(Exception):
 
 _SPACE = re.compile(r"[ \t]*")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*+")
-_KEY = re.compile(_PART, re.ASCII)
+_KEY = re.compile(_PART)
 _TEXT = re.compile(
     r'"""(?:[^"\\]++|\\.|"(?!""))*+"""(?:"{0,2})'
     r"|'''(?:[^']++|'(?!''))*+'''(?:'{0,2})"

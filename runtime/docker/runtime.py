@@ -83,6 +83,8 @@ class DockerRuntime:
             if api.containers(all=True, filters=naming.selects(spec.bottle)):
                 raise _taken(spec.bottle)
         try:
+            with translated(f"begin bottle '{spec.bottle}'"):
+                api.create_volume(naming.marker(spec.bottle, spec.session), labels=naming.labels(spec))
             return self._create(spec)
         except BaseException:
             self._forget(spec.bottle)
@@ -175,6 +177,7 @@ class DockerRuntime:
             container = containers.create_agent(self.engine, spec, self._images[naming.AGENT], place)
             self._held[spec.bottle] = []
             api.start(container)
+            api.remove_volume(naming.marker(spec.bottle, spec.session))
 
     def _user(self, spec: LaunchSpec) -> tuple[int, int]:
         """Numeric uid and gid as the engine's containers count them."""

@@ -324,8 +324,8 @@ def test_a_terminal_is_whole(shell: str, runtime: DockerRuntime) -> None:
 def test_the_keys_that_detach_leave_the_agent_running(shell: str, runtime: DockerRuntime) -> None:
     runtime.release_agent(shell)
     keyboard = Keyboard(_attach_call(shell))
-    keyboard.type("kept=yes\n")
-    keyboard.expect("kept=yes")
+    keyboard.type("kept=yes; echo $((40 + 2))\n")
+    keyboard.expect("42\r\n")
     keyboard.type("\x10\x11")
     keyboard.expect(r"\[status None\]")
     keyboard.close()
@@ -340,8 +340,8 @@ def test_the_keys_that_detach_leave_the_agent_running(shell: str, runtime: Docke
 def test_a_signal_that_ends_us_gives_the_terminal_back(shell: str, runtime: DockerRuntime) -> None:
     runtime.release_agent(shell)
     keyboard = Keyboard(_attach_call(shell))
-    keyboard.type("\n")
-    keyboard.expect("ready> .*ready> ")
+    keyboard.type("echo $((40 + 2))\n")
+    keyboard.expect("42\r\n")
     assert keyboard.local_modes() == 0
     keyboard.signal(signal.SIGTERM)
     assert _eventually(lambda: keyboard.local_modes() != 0)

@@ -104,7 +104,7 @@ def _raw_terminal(*, tty: bool) -> Iterator[None]:
     before = termios.tcgetattr(0)
     with _ending_signals():
         try:
-            ttymode.setraw(0)
+            ttymode.setraw(0, termios.TCSADRAIN)  # the default would throw away what was typed meanwhile
             yield
         finally:
             termios.tcsetattr(0, termios.TCSADRAIN, before)

@@ -8,6 +8,7 @@ PREFIX = "bottlegen."
 BOTTLE = PREFIX + "bottle"
 SERVICE = PREFIX + "service"
 SESSION = PREFIX + "session"
+_STARTING = "-starting"
 
 
 def container(bottle: str, service: str) -> str:
@@ -17,6 +18,15 @@ def container(bottle: str, service: str) -> str:
 def network(bottle: str, session: str, side: str) -> str:
     """Carries the session: who loses the race for the bottle's name has made only networks of its own."""
     return f"bottlegen-{bottle}-{session}-{side}"
+
+
+def marker(bottle: str, session: str) -> str:
+    """A volume that stands in the engine while a bottle is being made: who finds it knows that more may come."""
+    return f"bottlegen-{bottle}-{session}{_STARTING}"
+
+
+def is_marker(volume: str) -> bool:
+    return volume.endswith(_STARTING)
 
 
 def labels(spec: LaunchSpec, service: str = "") -> dict[str, str]:

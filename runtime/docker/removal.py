@@ -12,51 +12,52 @@ from runtime.docker import naming
 from runtime.docker.engine import Api, Engine, translated
 from runtime.docker.workspace import remove_guards
 
-_ROUNDS = 12
-_LATE = 0.4
-"""Seconds in which an engine finishes a creation whose client was killed (0.1 s measured on a busy machine)."""
+_SETTLED = 1.5
+"""Seconds without news after which nothing more comes from a start that was killed: the engine finishes the request it
+has, and a network takes it half a second when it is busy."""
+
+_PATIENCE = 60.0
+_PAUSE = 0.1
+
+Parts = dict[str, list[dict[str, Any]]]
 
 
 def remove(engine: Engine, bottle: str, session: str = "") -> bool:
     """Remove all of the bottle, or of one of its sessions; False if there was nothing."""
     selects = naming.selects(bottle, session)
+    last_seen = begun = time.monotonic()
     found = False
-    for round_ in range(_ROUNDS):
+    while time.monotonic() < begun + _PATIENCE:
         with translated(f"remove bottle '{bottle}'"):
-            parts = _scan(engine.api, selects)
-            if not any(parts.values()):
-                if _settled(found, round_):
-                    return found
-                time.sleep(_LATE)
-                continue
-            complete = _complete(parts["containers"])
-            found = True
-            _remove(engine, parts)
-            if complete and not any(_scan(engine.api, selects).values()):
-                return True
+            parts, markers = _scan(engine.api, selects)
+            found = found or bool(markers)
+            if any(parts.values()):
+                found, last_seen = True, time.monotonic()
+                _remove(engine, parts)
+            elif not markers:
+                return found
+            elif time.monotonic() > last_seen + _SETTLED:
+                _remove(engine, {"containers": [], "networks": [], "volumes": markers})
+            else:
+                time.sleep(_PAUSE)
     raise RuntimeFailure(
         f"parts of bottle '{bottle}' cannot be removed", fix=f"docker ps -a --filter label={naming.BOTTLE}={bottle}"
     )
 
 
-def _settled(found: bool, round_: int) -> bool:
-    """A half-made bottle, or none, may have a creation under way: it is looked for once more."""
-    return round_ > int(found)
-
-
-def _complete(containers: list[dict[str, Any]]) -> bool:
-    return any(part["Labels"].get(naming.SERVICE) == naming.AGENT and part["State"] != "created" for part in containers)
-
-
-def _scan(api: Api, selects: dict[str, list[str]]) -> dict[str, list[dict[str, Any]]]:
-    return {
+def _scan(api: Api, selects: dict[str, list[str]]) -> tuple[Parts, list[dict[str, Any]]]:
+    """What there is, and apart from it the markers of starts that did not come to their end."""
+    volumes = api.volumes(filters=selects)["Volumes"] or []
+    marks = [volume for volume in volumes if naming.is_marker(volume["Name"])]
+    parts = {
         "containers": api.containers(all=True, filters=selects),
         "networks": api.networks(filters=selects),
-        "volumes": api.volumes(filters=selects)["Volumes"] or [],
+        "volumes": [volume for volume in volumes if volume not in marks],
     }
+    return parts, marks
 
 
-def _remove(engine: Engine, parts: dict[str, list[dict[str, Any]]]) -> None:
+def _remove(engine: Engine, parts: Parts) -> None:
     api = engine.api
     containers = parts["containers"]
     guards = _guards(api, containers) if engine.local else []

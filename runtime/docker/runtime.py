@@ -46,6 +46,13 @@ class DockerRuntime:
     def engine(self) -> Engine:
         return connect(self._env)
 
+    def close(self) -> None:
+        """Give back the connections to the engine; what runs there stays."""
+        for stream in self._waiting.values():
+            stream.close()
+        if "engine" in self.__dict__:
+            self.engine.api.close()
+
     def check(self, spec: LaunchSpec) -> None:
         found = [*self._remote_problems(spec), *self._workspace_problems(spec)]
         if found:
@@ -77,12 +84,18 @@ class DockerRuntime:
     def prepare(self, spec: LaunchSpec, progress: Progress) -> None:
         self._images = Images(self.engine, self._store, self._env, self._ca_file).have(spec, progress)
 
+    def image(self, service: str) -> str:
+        """The tag of a service's image; `prepare` comes first."""
+        return self._images[service]
+
     def create(self, spec: LaunchSpec) -> Endpoints:
         api = self.engine.api
         with translated(f"look for bottle '{spec.bottle}'"):
             if api.containers(all=True, filters=naming.selects(spec.bottle)):
                 raise _taken(spec.bottle)
         try:
+            with translated(f"begin bottle '{spec.bottle}'"):
+                api.create_volume(naming.marker(spec.bottle, spec.session), labels=naming.labels(spec))
             return self._create(spec)
         except BaseException:
             self._forget(spec.bottle)
@@ -129,6 +142,7 @@ class DockerRuntime:
         with translated(f"hand its material to service '{service}'"):
             stream.send(pack(files))
             stream.end_input()
+            stream.close()
 
     def _exec_place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, opens: bool) -> None:
         api = self.engine.api
@@ -175,6 +189,7 @@ class DockerRuntime:
             container = containers.create_agent(self.engine, spec, self._images[naming.AGENT], place)
             self._held[spec.bottle] = []
             api.start(container)
+            api.remove_volume(naming.marker(spec.bottle, spec.session))
 
     def _user(self, spec: LaunchSpec) -> tuple[int, int]:
         """Numeric uid and gid as the engine's containers count them."""

@@ -2,11 +2,13 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bottlegen.bundle import Bundle
 from runtime.base import LaunchSpec
 from runtime.docker import DockerRuntime, naming
 from runtime.host import Host, HostConfig
@@ -51,13 +53,51 @@ SpecMaker = Callable[..., LaunchSpec]
 BottleMaker = Callable[..., Bottle]
 
 
-def make_runtime() -> DockerRuntime:
-    return DockerRuntime(ENV, CACHE)
+@contextmanager
+def make_runtime() -> Iterator[DockerRuntime]:
+    runtime = DockerRuntime(ENV, CACHE)
+    try:
+        yield runtime
+    finally:
+        runtime.close()
 
 
 def launch(spec: LaunchSpec, runtime: DockerRuntime) -> None:
     host = Host(env={}, home=Path("/nonexistent"), config=HostConfig())
     start(spec, runtime, host, make_progress())
+
+
+def launch_in(folder: Path, bundle: Bundle, api: Any, runtime: DockerRuntime) -> Bottle:
+    """A running bottle on a folder, for fixtures that outlive a test; who asks removes it."""
+    spec = LaunchSpec(
+        bottle=f"test-{os.getpid()}-{folder.parent.name}".replace("_", "-"), session="s", bundle=bundle,
+        command=("sleep", "600"), tty=False, interactive=False, workspace=folder, home=None, base_image="",
+        outside_network="", terminal_env=(),
+    )  # fmt: skip
+    launch(spec, runtime)
+    runtime.release_agent(spec.bottle)
+    return Bottle(name=spec.bottle, spec=spec, runtime=runtime, api=api)
+
+
+def make_folder(path: Path) -> Path:
+    """A new folder that an agent can work in: of a user who is not root, and below folders that this user may enter."""
+    path.mkdir()
+    if os.getuid() == 0:
+        os.chown(path, OWNER, OWNER)
+        for parent in path.parents:
+            if parent.name.startswith("pytest-") or "pytest-" in parent.parent.name:
+                parent.chmod(0o755)
+    return path
+
+
+def make_repository(folder: Path) -> None:
+    """A repository in `folder`, with a submodule `lib`."""
+    library = make_folder(folder.parent / "library")
+    git(library, "init", "-q", "-b", "main")
+    git(library, "commit", "-q", "--allow-empty", "-m", "one")
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    git(folder, "commit", "-q", "-m", "one")
 
 
 def left(api: Any, bottle: str) -> list[str]:

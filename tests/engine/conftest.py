@@ -15,13 +15,13 @@ from bottlegen.pipeline import build, load_profile
 from runtime.base import LaunchSpec
 from runtime.docker import DockerRuntime
 from tests.engine.bottle import (
-    OWNER,
     PROFILES,
     Bottle,
     BottleMaker,
     SpecMaker,
     assert_nothing_left,
     launch,
+    make_folder,
     make_runtime,
 )
 
@@ -41,22 +41,15 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture
-def runtime() -> DockerRuntime:
-    return make_runtime()
+def runtime() -> Iterator[DockerRuntime]:
+    with make_runtime() as made:
+        yield made
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A workspace that belongs to a user, not to root, though the tests may run as root."""
-    made = tmp_path / "work"
-    made.mkdir()
-    if os.getuid() == 0:
-        os.chown(made, OWNER, OWNER)
-        for parent in tmp_path.parents:
-            if parent.stat().st_uid == 0 and parent.stat().st_mode & 0o005 == 0 and "pytest" in str(parent):
-                parent.chmod(0o755)
-        tmp_path.chmod(0o755)
-    return made
+    return make_folder(tmp_path / "work")
 
 
 @pytest.fixture
@@ -83,8 +76,9 @@ def make_spec(bundle: Bundle, api: Any) -> Iterator[SpecMaker]:
         return specs[-1]
 
     yield make
-    for spec in specs:
-        make_runtime().remove(spec.bottle)
+    with make_runtime() as runtime:
+        for spec in specs:
+            runtime.remove(spec.bottle)
     assert_nothing_left(api, [spec.bottle for spec in specs])
 
 

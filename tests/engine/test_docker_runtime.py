@@ -93,8 +93,7 @@ def test_logs_are_the_agents_output(make_spec: SpecMaker, runtime: DockerRuntime
 
 def test_a_taken_name_is_refused_and_the_bottle_there_lives(bottle: Bottle, make_spec: SpecMaker) -> None:
     twin = make_spec(bottle=bottle.name, session="other")
-    other = make_runtime()
-    with pytest.raises(RuntimeFailure, match=f"bottle '{bottle.name}' is already up") as caught:
+    with make_runtime() as other, pytest.raises(RuntimeFailure, match="is already up") as caught:
         launch(twin, other)
     assert f"attach --name {bottle.name}" in caught.value.problems[0].fix
     assert bottle.inspect()["State"]["Running"]
@@ -108,9 +107,9 @@ def test_two_starts_of_one_name_at_once_leave_one(make_spec: SpecMaker, api: Any
     outcomes: list[object] = []
 
     def run(spec: Any) -> None:
-        mine = make_runtime()
         try:
-            launch(spec, mine)
+            with make_runtime() as mine:
+                launch(spec, mine)
             outcomes.append(spec.session)
         except RuntimeFailure as e:
             outcomes.append(e)
@@ -324,8 +323,8 @@ def test_a_terminal_is_whole(shell: str, runtime: DockerRuntime) -> None:
 def test_the_keys_that_detach_leave_the_agent_running(shell: str, runtime: DockerRuntime) -> None:
     runtime.release_agent(shell)
     keyboard = Keyboard(_attach_call(shell))
-    keyboard.type("kept=yes\n")
-    keyboard.expect("kept=yes")
+    keyboard.type("kept=yes; echo $((40 + 2))\n")
+    keyboard.expect("42\r\n")
     keyboard.type("\x10\x11")
     keyboard.expect(r"\[status None\]")
     keyboard.close()
@@ -340,8 +339,8 @@ def test_the_keys_that_detach_leave_the_agent_running(shell: str, runtime: Docke
 def test_a_signal_that_ends_us_gives_the_terminal_back(shell: str, runtime: DockerRuntime) -> None:
     runtime.release_agent(shell)
     keyboard = Keyboard(_attach_call(shell))
-    keyboard.type("\n")
-    keyboard.expect("ready> .*ready> ")
+    keyboard.type("echo $((40 + 2))\n")
+    keyboard.expect("42\r\n")
     assert keyboard.local_modes() == 0
     keyboard.signal(signal.SIGTERM)
     assert _eventually(lambda: keyboard.local_modes() != 0)
@@ -369,7 +368,8 @@ bundle = build(load_profile(str(PROFILES / "shell.toml")), load())
 spec = LaunchSpec(bottle={bottle!r}, session="killed", bundle=bundle, command=("sleep", "600"), tty=False, interactive=False,
     workspace=Path({folder!r}), home=None, base_image="", outside_network="", terminal_env=())
 print("begin", flush=True)
-launch(spec, make_runtime())
+with make_runtime() as runtime:
+    launch(spec, runtime)
 print("done", flush=True)
 """
 
@@ -387,7 +387,7 @@ def test_killed_at_any_point_leaves_nothing_after_remove(
     time.sleep(seconds)
     child.kill()
     child.communicate()
-    make_runtime().remove(spec.bottle)
+    runtime.remove(spec.bottle)
     assert left(api, spec.bottle) == []
     time.sleep(0.5)
     assert left(api, spec.bottle) == []  # nothing that the engine was still making came after

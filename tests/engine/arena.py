@@ -33,6 +33,7 @@ class Arena:
         self.began = time.time()
         self.canary = uuid.uuid4().hex
         self.claude_token = f"claude-{self.canary}"
+        self.names: set[str] = set()
         self.workspace = self._folder("workspace", AGENT_UID)
         self.state = self._folder("state")
         self.codex_home = self._folder("codex-home")
@@ -92,11 +93,21 @@ class Arena:
             "BOT_BOTTLE_CLAUDE_OAUTH_TOKEN": self.claude_token,
         }
 
+    def bottle(self, name: str) -> str:
+        """`name` as no other test and no user of this engine has it."""
+        return f"{name}-{self.canary[:8]}"
+
     def command(self, *argv: str) -> list[str]:
-        """The command line of a task; `up` gets this arena's workspace."""
+        """The command line of a task; `up` gets this arena's workspace, and each name becomes this arena's own."""
         words = list(argv)
         if words[0] == "up":
             words[1:1] = ["--workspace", str(self.workspace)]
+            if "--name" not in argv:
+                words[1:1] = ["--name", argv[argv.index("--profile") + 1]]
+        if "--name" in words:
+            place = words.index("--name") + 1
+            words[place] = self.bottle(words[place])
+            self.names.add(words[place])
         return [sys.executable, "-m", "runtime.cli", *words]
 
     def bottlegen(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -130,13 +141,20 @@ class Arena:
             assert time.monotonic() < end, "it did not come about"
             time.sleep(0.1)
 
+    def down(self) -> None:
+        """Remove every bottle of this arena, and what is kept of it."""
+        for name in sorted(self.names):
+            command = [sys.executable, "-m", "runtime.cli", "down", "--purge", "--name", name]
+            done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+
     def leftovers(self) -> list[str]:
-        """Everything in the engine that carries a bottle's label."""
+        """Everything in the engine that carries the label of a bottle of this arena."""
         labelled: dict[str, str | list[str] | bool] = {"label": "bottlegen.bottle"}
         containers = [str(item.name) for item in self.engine.containers.list(all=True, filters=labelled)]
         networks = [str(item.name) for item in self.engine.networks.list(filters=labelled)]
         volumes = [str(item.name) for item in self.engine.volumes.list(filters=labelled)]
-        return [*containers, *networks, *volumes]
+        return [name for name in (*containers, *networks, *volumes) if self.canary[:8] in name]
 
 
 @pytest.fixture
@@ -152,7 +170,7 @@ def arena(tmp_path: Path) -> Iterator[Arena]:
             try:
                 yield made
             finally:
-                made.bottlegen("down", "--all", "--purge")
+                made.down()
     finally:
         network.remove()
         engine.close()

@@ -60,7 +60,7 @@ def test_no_trace_of_the_token(arena: Arena, name: str) -> None:  # noqa: F811
     assert any(
         needle.decode() in (seen.header("authorization") or "") for seen in arena.provider.seen for needle in needles
     )
-    assert found_in_bottle(arena.engine, name, needles, arena.began) == []
+    assert found_in_bottle(arena.engine, arena.bottle(name), needles, arena.began) == []
     assert found_on_host(arena.engine, arena.places(), needles, arena.began) == []
     assert arena.bottlegen("down", "--name", name).returncode == 0
     assert found_on_host(arena.engine, arena.places(), needles, arena.began) == []
@@ -79,7 +79,7 @@ def test_a_planted_token_is_found(arena: Arena) -> None:  # noqa: F811
     ):
         assert arena.bottlegen("exec", "--name", "shell", "--", "sh", "-c", script).returncode == 0
     (arena.state / "planted").write_text(text)
-    inside = "\n".join(found_in_bottle(arena.engine, "shell", [needle], arena.began))
+    inside = "\n".join(found_in_bottle(arena.engine, arena.bottle("shell"), [needle], arena.began))
     for place in ("environ", "cmdline", "/tmp/planted", "/home/agent/planted", "/workspace/planted", "inspect", "logs"):
         assert place in inside, f"{place} is not searched:\n{inside}"
     outside = "\n".join(found_on_host(arena.engine, arena.places(), [needle], arena.began))
@@ -132,6 +132,7 @@ def test_two_profiles_in_one_place(arena: Arena, tmp_path: Path) -> None:  # noq
     assert again.returncode == 16
     assert "already up" in again.stderr
     listed = json.loads(arena.bottlegen("ps", "--json").stdout)
-    assert {entry["bottle"]: entry["state"] for entry in listed} == {"one": "running", "two": "running"}
-    assert arena.bottlegen("down", "--all").returncode == 0
+    mine = {entry["bottle"]: entry["state"] for entry in listed if entry["bottle"] in arena.names}
+    assert mine == {arena.bottle("one"): "running", arena.bottle("two"): "running"}
+    arena.down()
     assert arena.leftovers() == []

@@ -96,7 +96,7 @@ def _refuse_reserved(profile: Profile) -> None:
     problems = [
         Problem(
             what=f"plan conflict: {route.origin} uses token_ref '{route.auth.token_ref}', which belongs to a provider",
-            fix="name a secret of your own: token_ref = \"…\"",
+            fix='name a secret of your own: token_ref = "…"',
         )
         for route in profile.routes
         if route.auth and route.auth.token_ref in reserved

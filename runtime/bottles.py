@@ -16,6 +16,7 @@ from runtime.build import build_place, place_of
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
 from runtime.registry import choose, installed
+from runtime.signals import undoing_on_end, uninterrupted
 from runtime.start import start
 from runtime.state import State, check_bottle_name
 
@@ -51,19 +52,36 @@ def bring_up(request: UpRequest) -> int:
     runtime = choose(request.runtime, bundle.manifest, host)
     spec = _spec(request, name, bundle, host)
     state = State.of(host.env, host.home)
-    start(spec, runtime, host, make_progress())
-    write(bundle, state.bundle(name))
-    if request.detach:
-        runtime.release_agent(name)
-        _tell_detached(spec, runtime, as_json=request.as_json)
-        return 0
-    return _stay(spec, runtime, state)
+    with undoing_on_end():
+        start(spec, runtime, host, make_progress())
+        if not request.detach:
+            return _stay(spec, runtime, state)
+        _let_go(spec, runtime, state)
+    _tell_detached(spec, runtime, as_json=request.as_json)
+    return 0
+
+
+def _let_go(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
+    """Open the agent's gate and leave it running; when that fails, nothing of the bottle stays."""
+    try:
+        write(spec.bundle, state.bundle(spec.bottle))
+        runtime.release_agent(spec.bottle)
+    except BaseException:
+        _end(spec, runtime, state)
+        raise
+
+
+def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
+    with uninterrupted():
+        runtime.remove(spec.bottle, session=spec.session)
+        state.forget_run(spec.bottle)
 
 
 def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
     """Be the agent's terminal until it ends or is left; then nothing of the bottle stays but its home."""
     left_running = False
     try:
+        write(spec.bundle, state.bundle(spec.bottle))
         status = runtime.attach(spec.bottle, release=True)
         left_running = status is None
         return status or 0
@@ -71,8 +89,7 @@ def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
         if left_running:
             print(f"left running: bottlegen attach --name {spec.bottle}", file=sys.stderr)
         else:
-            runtime.remove(spec.bottle, session=spec.session)
-            state.forget_run(spec.bottle)
+            _end(spec, runtime, state)
 
 
 def _bundle_to_run(place: Place, *, dev: bool) -> Bundle:

@@ -18,6 +18,7 @@ from bottlegen.secret import Secret
 from runtime import ca, egress, material, secrets
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
 from runtime.host import Host
+from runtime.signals import uninterrupted
 
 READY_SECONDS = 20.0
 """A sidecar accepts connections within a tenth of a second; this is for a host under load."""
@@ -92,7 +93,8 @@ def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
 def _undo(spec: LaunchSpec, runtime: Runtime) -> None:
     """Remove what this session made. A failure here is added to the one being raised, never put in its place."""
     try:
-        runtime.remove(spec.bottle, session=spec.session)
+        with uninterrupted():
+            runtime.remove(spec.bottle, session=spec.session)
     except BottlegenError as e:
         print(f"while undoing the start: {e}\n  fix: bottlegen down --name {spec.bottle}")
 

@@ -1,4 +1,4 @@
-"""`up` killed at any moment: one `down` removes what it left, a second finds nothing, and nothing of the user is harmed."""
+"""`up` killed at any moment: one `down` removes what it left, a second finds nothing, and the user's files are whole."""
 
 import random
 import signal
@@ -48,6 +48,21 @@ def test_killed_at_random_points(arena: Arena) -> None:  # noqa: F811
     assert made_something >= 2, "no kill fell into the start: the moments are wrong for this machine"
     assert (arena.workspace / "mine.txt").read_text() == "mine\n"
     assert arena.bottlegen("up", "--profile", "codex", "--detach", "--", "sleep", "600").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["terminated", "terminal-closed"])
+def test_ended_while_the_agent_works(arena: Arena, number: signal.Signals) -> None:  # noqa: F811
+    up = subprocess.Popen(
+        arena.command("up", "--profile", "shell", "--", "sh", "-c", "echo at-work; sleep 600"),
+        cwd=ROOT, env=arena.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert up.stdout
+    assert up.stdout.readline() == "at-work\n"
+    up.send_signal(number)
+    _, errors = up.communicate(timeout=60)
+    assert (up.returncode, "Traceback" in errors) == (128 + number, False), errors
+    assert arena.leftovers() == []
+    assert _kept(arena) == []
 
 
 def test_interrupted_start_undoes_itself(arena: Arena) -> None:  # noqa: F811

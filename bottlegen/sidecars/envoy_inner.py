@@ -75,7 +75,7 @@ def _manager(profile: str, rules: HostRules, routes: RouteSet) -> Json:
     return {
         "stat_prefix": "inner",
         "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],  # routes turn it on
-        "http2_protocol_options": {"allow_connect": True, "max_concurrent_streams": 128},
+        "http2_protocol_options": {"max_concurrent_streams": 128},  # no RFC 8441: clients take HTTP/1.1 for websockets
         **_path_handling(rules),
         "strip_trailing_host_dot": True,
         "server_header_transformation": "PASS_THROUGH",

@@ -47,6 +47,18 @@ def exchange(port: int, data: bytes) -> bytes:
         return read_all(sock)
 
 
+def is_hung_up_on(port: int, data: bytes) -> bool:
+    """Whether the peer closes, without a byte in answer, within 5 s."""
+    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        sock.sendall(data)
+        try:
+            return sock.recv(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+
 def read_all(sock: socket.socket) -> bytes:
     sock.settimeout(2)
     received = b""

@@ -4,11 +4,15 @@ import base64
 import itertools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.dataplane.client import Tunnel, curl, get, write_file
+from bottlegen.plan import Route
+from bottlegen.routes import compile_routes
+from tests.dataplane.client import Tunnel, curl, exchange, get, is_hung_up_on, write_file
 from tests.dataplane.conftest import World
 from tests.dataplane.sidecar import Sidecar
 from tests.dataplane.upstream import SSE_EVENTS, SSE_GAP
@@ -27,6 +31,13 @@ def _upgrade(host: str, path: str) -> bytes:
     return get(path, host, *UPGRADE, f"Sec-WebSocket-Key: {key}")
 
 
+def _echo(tunnel: Tunnel, word: bytes) -> bytes:
+    mask = os.urandom(4)
+    masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(word))
+    tunnel.tls.sendall(bytes((0x81, 0x80 | len(word))) + mask + masked)
+    return tunnel.tls.recv(100).removeprefix(bytes((0x81, len(word))))
+
+
 @pytest.mark.parametrize(
     ("host", "path", "authorization"),
     [
@@ -41,10 +52,7 @@ def test_websocket(world: World, host: str, path: str, authorization: str) -> No
     with Tunnel(world.sidecar, host) as tunnel:
         assert tunnel.request(_upgrade(host, path)).status == 101
         for word in (b"one", b"two"):
-            mask = os.urandom(4)
-            masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(word))
-            tunnel.tls.sendall(bytes((0x81, 0x80 | len(word))) + mask + masked)
-            assert tunnel.tls.recv(100) == bytes((0x81, len(word))) + word
+            assert _echo(tunnel, word) == word
     assert ["authorization", authorization] in upstream.seen[-1]["headers"]
 
 
@@ -90,3 +98,30 @@ def test_upload_over_http2_upstream(sidecar: Sidecar, tmp_path: Path) -> None:
     answer = curl(sidecar, "https://h2.test/up", "-X", "PUT", "-T", str(source))
     assert answer.json()["received"] == 1 << 20
     assert answer.json()["version"] == "2"
+
+
+def _one_second(config: dict[str, Any]) -> None:
+    """Every bound that the config has on slow clients, shortened to what a test can wait for."""
+    bounds = ("request_headers_timeout", "transport_socket_connect_timeout", "listener_filters_timeout")
+    found: list[Any] = [config]
+    while found:
+        node = found.pop()
+        if isinstance(node, dict):
+            node.update({key: "1s" for key in bounds if key in node})
+        found += node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+
+
+def test_slow_clients_are_cut_off_and_silent_streams_are_not(own_sidecar: Callable[..., Sidecar], world: World) -> None:
+    sidecar = own_sidecar(
+        compile_routes([Route(host="open.test")]),
+        upstream_ca=world.trusted.certificate,
+        static_hosts={"open.test": world.upstream.address},
+        edit=_one_second,
+    )
+    with Tunnel(sidecar, "open.test") as stream, Tunnel(sidecar, "open.test") as slow:
+        assert stream.request(_upgrade("open.test", "/ws")).status == 101
+        slow.tls.sendall(b"GET / HTTP/1.1\r\nHost: open.test\r\n")
+        assert slow.tls.recv(100).startswith(b"HTTP/1.1 408")
+        assert b"408" in exchange(sidecar.proxy, b"CONNECT open.test:443 HTTP/1.1\r\n")
+        assert is_hung_up_on(sidecar.transparent, b"\x16\x03\x01")
+        assert _echo(stream, b"late") == b"late"

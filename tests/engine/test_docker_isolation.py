@@ -321,6 +321,9 @@ def test_the_egress_does_not_forward(bottle: Bottle, control: Control, listeners
 
 
 def test_no_socket_of_the_engine(bottle: Bottle) -> None:
-    _, found = bottle.run("find", "/", "-xdev", "-type", "s")
+    _, found = bottle.run("sh", "-c", "find / -type s -not -path '/proc/*' 2> /dev/null")
     assert found == ""
+    make = "import socket; socket.socket(socket.AF_UNIX).bind('/tmp/s')"  # the control
+    assert bottle.run("python3", "-c", make) == (0, "")
+    assert bottle.run("sh", "-c", "find / -type s -not -path '/proc/*' 2> /dev/null")[1] == "/tmp/s\n"
     assert bottle.run("test", "-e", "/var/run/docker.sock")[0] == 1

@@ -26,6 +26,8 @@ _ALSO_OWNED = frozenset({
     "PIP_TRUSTED_HOST", "PYTHONHTTPSVERIFY", "RES_OPTIONS", "SSLKEYLOGFILE", "SSL_CERT_DIR", "WSS_PROXY", "WS_PROXY",
 })  # fmt: skip
 _OWNED_PREFIXES = ("GIT_CONFIG", "LD_", "BOTTLE_")
+# Trust variables of single agents: their providers set them, and may come after a profile was written.
+_OWNED_SUFFIXES = ("_CA_BUNDLE", "_CA_CERTIFICATE", "_CA_CERTS", "_CA_FILE", "_CAINFO")
 
 
 @cache
@@ -57,4 +59,4 @@ def _owned() -> frozenset[str]:
 def owns(name: str) -> bool:
     """Whether a profile may not set `name`; in any case, since npm and others read both."""
     upper = name.upper()
-    return upper in _owned() or upper.startswith(_OWNED_PREFIXES)
+    return upper in _owned() or upper.startswith(_OWNED_PREFIXES) or upper.endswith(_OWNED_SUFFIXES)

@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,7 +65,10 @@ def tree_digest(files: Mapping[str, RenderedFile]) -> bytes:
 
 def assemble(manifest: Manifest, files: Iterable[RenderedFile]) -> Bundle:
     """Join the files and the manifest that lists them; `manifest.files` is filled in here."""
-    by_path = {file.path: file for file in files}
+    by_path: dict[str, RenderedFile] = {}
+    for file in files:
+        if file.path == MANIFEST or by_path.setdefault(file.path, file) != file:
+            raise ValueError(f"two different files '{file.path}'")
     listed = [
         (path, f"{file.mode:03o}", hashlib.sha256(file.data).hexdigest()) for path, file in sorted(by_path.items())
     ]
@@ -74,27 +78,20 @@ def assemble(manifest: Manifest, files: Iterable[RenderedFile]) -> Bundle:
 
 
 def write(bundle: Bundle, directory: Path) -> bool:
-    """Put the bundle at `directory`, replacing what is there in one rename; False when an equal one is there already.
+    """Put the bundle whole at `directory`, by renames; False when an equal one is there already.
 
     Only a bundle, an empty folder or nothing is replaced: BundleError for anything else.
     """
-    if differences(bundle, directory) == ():
-        return False
-    _refuse_foreign(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.with_name(f".{directory.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        for path, file in bundle.files.items():
-            _write_file(partial / path, file)
-        _swap(partial, directory)
+        if differences(bundle, directory) == ():
+            return False
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(directory)
+        _write_beside(bundle, directory)
     except OSError as e:
         raise BundleError(
-            f"cannot write bundle '{directory}': {e.strerror}",
-            fix="check space and permissions",
+            f"cannot write bundle '{directory}': {e.strerror or e}", fix="check space and permissions"
         ) from e
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return True
 
 
@@ -108,28 +105,43 @@ def _refuse_foreign(directory: Path) -> None:
         )
 
 
+def _write_beside(bundle: Bundle, directory: Path) -> None:
+    partial = directory.with_name(f".{directory.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for path, file in bundle.files.items():
+            _write_file(partial / path, file)
+        _swap(bundle, partial, directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _write_file(path: Path, file: RenderedFile) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file.data)
     path.chmod(0o755 if file.mode & 0o100 else 0o644 if file.mode & 0o044 else 0o600)
 
 
-def _swap(partial: Path, directory: Path) -> None:
+def _swap(bundle: Bundle, partial: Path, directory: Path) -> None:
+    """Move what is there aside and `partial` in its place; on failure what was there comes back."""
     old = directory.with_name(f".{directory.name}.old-{os.getpid()}")
     shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
+    with suppress(FileNotFoundError):
         directory.rename(old)
     try:
         partial.rename(directory)
     except OSError:
-        if old.exists():
-            old.rename(directory)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        # Somebody who builds the same profile may have been quicker: what counts is what is there now.
+        if differences(bundle, directory):
+            if old.exists() and not directory.exists():
+                old.rename(directory)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def differences(bundle: Bundle, directory: Path) -> tuple[str, ...]:
-    """How `directory` differs from the bundle, one short line a path (`+` only built, `-` only there, `~` other bytes)."""
+    """How `directory` differs from the bundle, one short line a path (`+` only built, `-` only there, `~` changed)."""
     there = _files_below(directory) if directory.is_dir() and not directory.is_symlink() else {}
     lines = []
     for path in sorted(there.keys() | bundle.files.keys()):
@@ -156,9 +168,10 @@ def _same(path: Path, file: RenderedFile) -> bool:
 
 
 def _files_below(directory: Path) -> dict[str, Path]:
-    """Everything below that is not a plain folder with content; an empty folder counts as an entry."""
+    """Everything below that is not a plain folder with content; an empty or closed folder counts as an entry."""
     found: dict[str, Path] = {}
-    for folder, folders, names in os.walk(directory):
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(directory, onerror=closed.append):
         here = Path(folder)
         links = [name for name in folders if (here / name).is_symlink()]
         for name in (*names, *links):
@@ -167,73 +180,75 @@ def _files_below(directory: Path) -> dict[str, Path]:
             found[here.relative_to(directory).as_posix()] = here
         if len(found) > _MAX_FILES:
             break
+    for error in closed:
+        found[Path(error.filename).relative_to(directory).as_posix()] = Path(error.filename)
     return found
 
 
 def read(directory: Path) -> Bundle:
     """Read and verify; BundleError lists every missing, added, altered or unreadable file at once."""
-    if not (directory / MANIFEST).is_file():
-        raise BundleError(f"no bundle at '{directory}'", fix="bottlegen build")
     manifest = _read_manifest(directory)
     there = _files_below(directory)
     listed = {path: (mode, digest) for path, mode, digest in manifest.files}
     problems = [
-        Problem(
-            what=f"file '{path}' is not listed in the manifest",
-            where=Where(file=str(directory / path)),
-        )
+        _problem(directory, path, "is not listed in the manifest")
         for path in sorted(there.keys() - listed.keys() - {MANIFEST})
     ]
     files: dict[str, RenderedFile] = {}
-    for path, (mode, digest) in sorted(listed.items()):
+    for path, (mode, digest) in listed.items():
         file = _read_listed(there.get(path), path, int(mode, 8), digest)
         if isinstance(file, RenderedFile):
             files[path] = file
         else:
-            problems.append(
-                Problem(
-                    what=f"file '{path}' {file}",
-                    where=Where(file=str(directory / path)),
-                )
-            )
+            problems.append(_problem(directory, path, file))
     if problems:
-        raise BundleError(
-            [
-                *problems,
-                Problem(
-                    what="the bundle is altered",
-                    fix="bottlegen build, then review the diff",
-                ),
-            ]
-        )
-    files[MANIFEST] = RenderedFile(path=MANIFEST, data=_bounded(there[MANIFEST]))
+        fix = "bottlegen build, then review the diff"
+        raise BundleError([*problems, Problem(what="the bundle is altered", fix=fix)])
+    files[MANIFEST] = RenderedFile(path=MANIFEST, data=canonical_json(manifest.model_dump(mode="json")))
     return Bundle(manifest, MappingProxyType(files))
 
 
+def _problem(directory: Path, path: str, trouble: str) -> Problem:
+    # A name that somebody planted may hold what would move the reader's cursor, or no text at all.
+    shown = path if path.isprintable() else ascii(path)[1:-1]
+    return Problem(what=f"file '{shown}' {trouble}", where=Where(file=f"{directory}/{shown}"))
+
+
 def _read_manifest(directory: Path) -> Manifest:
+    """The manifest, proven canonical: its bytes are those that we would write for it."""
     path = directory / MANIFEST
+    trouble: str | None
     try:
+        info = path.lstat()
+        if not stat.S_ISREG(info.st_mode) or info.st_mode & 0o100:
+            raise ValueError("not a plain file without execute bit")
         data = _bounded(path)
         manifest = Manifest.model_validate_json(data)
-    except (OSError, ValidationError, ValueError, RecursionError) as e:
-        first = e.errors()[0] if isinstance(e, ValidationError) else None
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(e)
-        raise BundleError(
-            Problem(
-                what=f"unreadable manifest: {what}",
-                where=Where(file=str(path)),
-                fix="bottlegen build",
-            )
-        ) from e
-    if canonical_json(manifest.model_dump(mode="json")) != data:
-        raise BundleError(
-            Problem(
-                what="the manifest is not in canonical form",
-                where=Where(file=str(path)),
-                fix="bottlegen build",
-            )
-        )
-    return manifest
+        trouble = _uncanonical(manifest, data)
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise BundleError(f"no bundle at '{directory}'", fix="bottlegen build") from e
+    except ValidationError as e:
+        trouble = _first(e)
+    except (OSError, ValueError) as e:
+        trouble = str(e)
+    else:
+        if not trouble:
+            return manifest
+    raise BundleError(
+        Problem(what=f"unreadable manifest: {trouble}", where=Where(file=str(path)), fix="bottlegen build")
+    )
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+
+
+def _uncanonical(manifest: Manifest, data: bytes) -> str:
+    paths = [path for path, _, _ in manifest.files]
+    if paths != sorted(set(paths)) or MANIFEST in paths:
+        return "its files are not sorted, each once and without itself"
+    return "" if canonical_json(manifest.model_dump(mode="json")) == data else "not in canonical form"
 
 
 def _read_listed(path: Path | None, name: str, mode: int, digest: str) -> RenderedFile | str:

@@ -25,18 +25,20 @@ _WANTED = {
 }
 _EXAMPLES = {"host": 'host = "api.example.com"', "token_ref": 'token_ref = "GITHUB_TOKEN"'}
 _LONGEST_GUESS = 40
+MOST = 200
+"""Mistakes of one file that are worked out: each costs time, and a file of a mebibyte can hold many."""
 
 
 def read(source: Source) -> tuple[ProfileTable | None, list[Problem]]:
     """The validated file, or None with everything that is wrong in it, in the order of its lines."""
-    found = [(flaw.keys, flaw.what, flaw.fix) for flaw in source.flaws]
+    found = [(flaw.keys, flaw.what, flaw.fix) for flaw in source.flaws[:MOST]]
     flawed = {flaw.keys for flaw in source.flaws}
     table = None
     try:
         table = ProfileTable.model_validate(source.data)
     except ValidationError as e:
         # Only what is quoted with care may survive: the exception itself holds the refused values.
-        mistakes = e.errors(include_url=False)
+        mistakes = e.errors(include_url=False)[:MOST]
         found += [mistake for raw in mistakes if (mistake := _mistake(raw))[0] not in flawed]
     found += _twins(source.data)
     if not found:
@@ -68,6 +70,8 @@ def _mistake(error: Mapping[str, Any]) -> tuple[Keys, str, str]:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return keys, f"'{_field(keys)}' is {value}", f"write a number of {bound}"
     wanted, fix = _WANTED.get(kind, (kind, ""))
+    if kind == "string_type" and isinstance(value, list | dict):
+        fix = "write a single text in double quotes"
     return keys, f"'{_field(keys)}' is {_found(value)}, expected {wanted}", fix
 
 

@@ -30,9 +30,8 @@ _SHARED = frozenset({
 })  # fmt: skip
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
 _LIKE_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
-_LIKE_V6 = re.compile(r"\[?[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.%\w]*\]?\Z")
+_LIKE_V6 = re.compile(r"\[?(?P<address>[0-9a-f:.]++(?:%\w*)?)(?:\](?::\d*)?)?\Z")
 _LIKE_URL = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*):)?//(?P<rest>.*)\Z")
-_ADDRESS_FIX = 'name the host here; its address belongs into host.toml: [upstream] hosts = {{ "NAME" = {} }}'
 _LONGEST = 253
 
 
@@ -70,11 +69,11 @@ def _refuse_url(text: str, name: str) -> None:
         if bare and not shown(bare).startswith("<")
         else "write the name alone"
     )
-    if url:
-        raise Refusal(f"host {shown(text)} holds a scheme", fix)
     if "@" in rest:
         # The part before the '@' may be a password.
         raise Refusal("host holds user information ('@')", fix)
+    if url:
+        raise Refusal(f"host {shown(text)} holds a scheme", fix)
     if re.search(r"[/?#\\]", rest):
         raise Refusal(
             f"host {shown(text)} holds a path",
@@ -86,12 +85,14 @@ def _refuse_url(text: str, name: str) -> None:
 
 
 def _refuse_address(text: str, name: str) -> None:
-    last = name.rpartition(".")[2]
-    if _LIKE_V6.match(name) or (last and _LIKE_NUMBER.match(unicodedata.normalize("NFKC", last))):
-        # A name whose last label is a number is an IPv4 address to many resolvers: 2130706433, 0x7f.1, 0177.0.0.1
-        # (https://url.spec.whatwg.org/#ends-in-a-number-checker).
-        address = _ADDRESS_FIX.format(f'"{name.strip("[]")}"' if name.isascii() else '"ADDRESS"')
-        raise Refusal(f"host {shown(text)} is an IP address", address)
+    """A name whose last label is a number is an IPv4 address to many resolvers: 2130706433, 0x7f.1, 0177.0.0.1
+    (https://url.spec.whatwg.org/#ends-in-a-number-checker)."""
+    name = _folded(name)
+    v6 = _LIKE_V6.match(name) if name.count(":") > 1 else None
+    if v6 or _LIKE_NUMBER.match(name.rpartition(".")[2]):
+        address = v6["address"] if v6 else name
+        fix = f'name the host here; its address belongs into host.toml: [upstream] hosts = {{ "NAME" = "{address}" }}'
+        raise Refusal(f"host {shown(text)} is an IP address", fix)
 
 
 def _refuse_labels(text: str, name: str, suffix: str) -> None:
@@ -126,6 +127,16 @@ def _refuse_shared(text: str, suffix: str) -> None:
 
 def _ascii(text: str) -> str:
     """The xn-- form of `text`, label by label (RFC 3492)."""
-    folded = unicodedata.normalize("NFKC", text[:_LONGEST]).lower().replace("。", ".").removesuffix(".")
-    labels = (label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in folded.split("."))
-    return ".".join(labels)
+    return ".".join(label if label.isascii() else _punycode(label) for label in _folded(text).split("."))
+
+
+def _punycode(label: str) -> str:
+    # Its time grows with the square; and a longer one is no label anyway.
+    return f"xn--{label.encode('punycode').decode()}" if len(label) <= 63 else "xn--…"
+
+
+def _folded(text: str) -> str:
+    """`text` as resolvers and browsers read it: wide letters, digits and dots are their plain twins."""
+    # Cut after it too, for one character may become eighteen.
+    folded = unicodedata.normalize("NFKC", text[:_LONGEST]).lower()[:_LONGEST]
+    return folded.replace("\u3002", ".").removesuffix(".")

@@ -93,6 +93,8 @@ class _Walk:
     def _extended(self, source: Source, chain: tuple[str, ...]) -> None:
         for keys, entry in _entries(source):
             where = source.where(keys)
+            if UNSEEN.search(entry):
+                continue  # reported as a flaw of the file
             if reason := _refusal(entry):
                 fix = 'write it relative to this file, like "base.toml"'
                 self._problem(f"cannot extend {shown(entry)}: {reason}", where, fix)
@@ -133,6 +135,4 @@ def _refusal(entry: str) -> str:
         return "the path is empty"
     if entry.startswith(("/", "~")) or entry[1:2] == ":":
         return "the path is not relative"
-    if "\\" in entry:
-        return "the path has a backslash"
-    return "the path has a control character" if UNSEEN.search(entry) else ""
+    return "the path has a backslash" if "\\" in entry else ""

@@ -28,7 +28,7 @@ def shipped() -> Path:
 
 
 def locate(asked: str, cwd: Path) -> Place:
-    """The profile that `asked` names: a path when it looks like one, else a name in ./profiles, upward, then shipped."""
+    """The profile that `asked` names: a path if it looks like one, else a name in ./profiles, upward, then shipped."""
     if "/" in asked or asked.endswith(SUFFIXES):
         return _by_path(cwd / asked, asked)
     for folder in _folders(cwd):
@@ -61,7 +61,7 @@ def project_profiles(cwd: Path) -> Path:
 
 
 def _folders(cwd: Path) -> Iterator[Path]:
-    """Candidate folders, nearest first. The search ends at the repository's root: what lies above is not the project's."""
+    """Candidate folders, nearest first, up to the repository's root: what lies above is not the project's."""
     for here in (cwd, *cwd.parents):
         if (here / _FOLDER).is_dir():
             yield here / _FOLDER

@@ -1,6 +1,6 @@
 """The shape of manifest.json: all that a runtime may know of a bottle, read strictly.
 
-`format` counts changes of this shape; it is not bottlegen's version, so an upgrade that changes no byte changes no hash.
+`format` counts changes of this shape; it is not bottlegen's version: an upgrade that changes no byte changes no hash.
 """
 
 from typing import Annotated, Literal
@@ -115,7 +115,10 @@ class WorkspaceSpec(_Strict):
 
 
 class Manifest(_Strict):
-    """`isolation` is the least that may run it; `files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path."""
+    """`isolation` is the least that may run it.
+
+    `files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path.
+    """
 
     format: Literal[1]
     name: str

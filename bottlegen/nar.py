@@ -1,7 +1,7 @@
 """The Nix archive hash of a tree: `nix hash path DIR` prints the same as `sri(tree_digest(...))`.
 
-Format: the Nix manual's "Nix Archive" page. Strings are a little-endian 64-bit length and the bytes, padded with zeros to
-eight; entries are sorted by raw name bytes; of all modes only the owner's execute bit counts.
+Format: the Nix manual's "Nix Archive" page. Strings are a little-endian 64-bit length and the bytes, padded with zeros
+to eight; entries are sorted by raw name bytes; of all modes only the owner's execute bit counts.
 """
 
 import base64

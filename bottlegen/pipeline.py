@@ -77,6 +77,7 @@ def preview(profile: Profile, pins: Pins) -> Preview:
 
 def _preview(profile: Profile, pins: Pins) -> Preview:
     plan = PROVIDERS[profile.agent.template].provision(profile.agent, pins)
+    _refuse_reserved(profile)
     routes = compile_routes((*plan.egress_routes, *profile.routes))
     env = _agent_env(profile, plan)
     sidecars = tuple(made for sidecar in SIDECARS if (made := sidecar.prepare(profile.name, routes, pins)))
@@ -89,6 +90,21 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
     )
 
 
+def _refuse_reserved(profile: Profile) -> None:
+    """What a provider takes from the host's login goes to the hosts that the provider names, and to no other."""
+    reserved = frozenset[str]().union(*(provider.token_refs for provider in PROVIDERS.values()))
+    problems = [
+        Problem(
+            what=f"plan conflict: {route.origin} uses token_ref '{route.auth.token_ref}', which belongs to a provider",
+            fix="name a secret of your own: token_ref = \"…\"",
+        )
+        for route in profile.routes
+        if route.auth and route.auth.token_ref in reserved
+    ]
+    if problems:
+        raise PlanError(problems)
+
+
 def _agent_env(profile: Profile, plan: ProvisionPlan) -> dict[str, str]:
     """The agent's whole environment: the profile may add to the provider's variables, not replace them."""
     provided = dict(plan.env)
@@ -97,6 +113,7 @@ def _agent_env(profile: Profile, plan: ProvisionPlan) -> dict[str, str]:
         raise PlanError(
             Problem(
                 what=f"plan conflict: env '{name}' is set by the provider",
+                where=profile.where("env", name),
                 fix=f"remove env.{name} from the profile",
             )
             for name in taken

@@ -106,7 +106,7 @@ def load(
 def _first(problems: Sequence[Problem]) -> Iterator[Problem]:
     yield from problems[:_MAX_PROBLEMS]
     if len(problems) > _MAX_PROBLEMS:
-        yield Problem(what=f"{len(problems) - _MAX_PROBLEMS} more problems are not shown", fix="mend these first")
+        yield Problem(what=f"too many problems: only the first {_MAX_PROBLEMS} are shown", fix="mend these first")
 
 
 def _provider_problems(

@@ -57,7 +57,7 @@ class PipelockTable(_Table):
 
 
 class RouteTable(_Table):
-    """One thing the agent may reach. What no route allows is refused."""
+    """One thing the agent may reach; the order of routes carries no meaning. What no route allows is refused."""
 
     host: Host = Field(
         description="Exact name, or `*.suffix` for any depth below it; lower-cased, a trailing dot dropped."
@@ -173,4 +173,21 @@ class ProfileTable(_Table):
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a profile, for editors."""
-    return ProfileTable.model_json_schema()
+    schema: dict[str, Any] = _without_null(ProfileTable.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _without_null(schema: Any) -> Any:
+    """A field that may be left out may still not be null."""
+    if isinstance(schema, list):
+        return [_without_null(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    kept = {
+        key: value
+        for key, value in schema.items()
+        if key != "anyOf" and not (key == "default" and (value is None or isinstance(value, dict)))
+    }
+    only = choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {}
+    return {key: _without_null(value) for key, value in {**only, **kept}.items()}

@@ -6,13 +6,26 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from bottlegen.wording import Keys
+from bottlegen.wording import Keys, shown
 
 MAX_KEY_PARTS = 16
-# The parser's time grows with the square of the parts of a dotted key, so those are counted before it starts.
-_PART = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
-_LONG_KEY = re.compile(rf"(?:{_PART}[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}", re.ASCII)
+# The parser's time grows with the square of the parts of a dotted key, so those are looked for before it starts: this
+# walks over tokens, never twice over one, and stops where a key is too long.
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_NO_LONG_KEY = re.compile(
+    rf"(?:(?!(?:{_PART}[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}})"
+    r'(?:"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5}+)?'
+    r"|'''(?:[^']++|'(?!''))*+(?:'{3,5}+)?"
+    r'|"(?:[^"\\\n]++|\\.)*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+"
+    r"|[A-Za-z0-9_-]++"
+    r"""|[^A-Za-z0-9_"'#-]++"""
+    r"))*+",
+    re.DOTALL,
+)
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)\Z")
+_BARE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TWICE = "remove one of the two, or merge them"
 _WORDING = (
     ("Cannot overwrite a value", "a key is given twice", _TWICE),
@@ -23,6 +36,7 @@ _WORDING = (
     ("Invalid value", "not a TOML value", "put text in double quotes"),
     ("Invalid initial character for a key part", "not a TOML key", "write it as name = value"),
     ("Expected '=' after a key", "a key has no '='", "write it as name = value"),
+    ("Unclosed inline table", "an inline table is not closed on its line", "close it with '}', or write it as [table]"),
     ("Unclosed array", "a list has no closing ']'", "close the list"),
     ("Unterminated string", "a text has no closing quote", "close the quotes"),
     ("Expected newline or end of document", "text after a value", "one key to a line; put text in double quotes"),
@@ -39,8 +53,9 @@ class Broken(Exception):
 
 def parse(text: str) -> dict[str, Any]:
     """The data of a TOML document; Broken when it is none."""
-    if match := _LONG_KEY.search(text):
-        line = text.count("\n", 0, match.start()) + 1
+    sound = _NO_LONG_KEY.match(text)
+    if sound and sound.end() < len(text):
+        line = text.count("\n", 0, sound.end()) + 1
         raise Broken([(line, f"a dotted name of more than {MAX_KEY_PARTS} parts", "a profile needs four levels")])
     try:
         return tomllib.loads(text)
@@ -59,9 +74,16 @@ def _reworded(text: str, message: str) -> tuple[int | None, str, str]:
     message = message[: match.start()] if match else message
     for start, what, fix in _WORDING:
         if message.startswith(start):
-            return line, f"TOML: {what}", fix
+            return line, f"TOML: {what.replace('a key', _key_in(text, line), 1)}", fix
     # Other messages of the parser quote at most one character of the file.
     return line, f"TOML: {message[:1].lower()}{message[1:80]}", "see https://toml.io for the format"
+
+
+def _key_in(text: str, line: int) -> str:
+    """The key of a line, as far as it is plain to see."""
+    key, *values = text.split("\n", line)[line - 1].split("=")
+    plain = len(values) == 1 and _BARE.fullmatch(key.strip())
+    return f"key {shown(key.strip())}" if plain else "a key"
 
 
 def lines(text: str) -> dict[Keys, int]:
@@ -78,7 +100,7 @@ class _Lost(Exception):
 
 _SPACE = re.compile(r"[ \t]*")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*+")
-_KEY = re.compile(_PART, re.ASCII)
+_KEY = re.compile(_PART)
 _TEXT = re.compile(
     r'"""(?:[^"\\]++|\\.|"(?!""))*+"""(?:"{0,2})'
     r"|'''(?:[^']++|'(?!''))*+'''(?:'{0,2})"

@@ -158,7 +158,8 @@ class _Builder:
         return keys
 
     def _flaw(self, line: int, what: str, fix: str) -> None:
-        self.flaws.append((line, what, fix))
+        if (line, what, fix) not in self.flaws:
+            self.flaws.append((line, what, fix))
         if len(self.flaws) >= 50:
             raise Broken(self.flaws)
 

@@ -38,4 +38,5 @@ def summary(line: AuditLine) -> str:
     field = line.fields
     where = f"{field.get('host') or field.get('sni') or '-'}{field.get('path') or ''}"
     slot = f"  +{field['slot']}" if field.get("slot") else ""
-    return f"{field.get('ts')}  {field.get('decision') or '-':<6} {field.get('status') or '-':>4}  {field.get('method') or '-':<7} {where}{slot}"
+    decided = f"{field.get('decision') or '-':<6} {field.get('status') or '-':>4}"
+    return f"{field.get('ts')}  {decided}  {field.get('method') or '-':<7} {where}{slot}"

@@ -93,7 +93,7 @@ class Runtime(Protocol):
         """Make what outlives the bottle and holds no secret: images, caches. Idempotent."""
 
     def create(self, spec: LaunchSpec) -> Endpoints:
-        """Make the bottle's networks and its sidecars, which wait for their material. RuntimeFailure if the name is taken."""
+        """Make networks and sidecars, which wait for their material. RuntimeFailure if the bottle's name is taken."""
 
     def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
         """Put files into the memory of a service, each replaced atomically. On a waiting sidecar this starts it;
@@ -103,7 +103,7 @@ class Runtime(Protocol):
         """Return when the sidecar accepts connections; RuntimeFailure with its last log lines otherwise."""
 
     def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
-        """Start the agent's container, held at its gate. `names` are the exact hosts that resolve to the egress sidecar."""
+        """Start the agent's container, held at its gate. `names` are the hosts that resolve to the egress sidecar."""
 
     def release_agent(self, bottle: str) -> None:
         """Open the gate: the agent's command runs as the main process."""

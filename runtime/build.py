@@ -69,8 +69,10 @@ def _settle(place: Place, bundle: Bundle, target: Path, check: bool) -> dict[str
     changes = differences(bundle, target)
     if check:
         state = "stale" if changes else "current"
+    elif write(bundle, target):
+        state = "written"
     else:
-        state = "written" if write(bundle, target) else "unchanged"
+        state = "unchanged"
     return {
         "profile": place.name,
         "hash": bundle.hash,

@@ -1,6 +1,6 @@
 """The tasks that users type, thin: each reads its options, calls one function, and shows the result.
 
-The same collection serves `invoke` (through tasks.py) and the console script `bottlegen` in any folder. Everything heavy
+The same collection serves `invoke` (through tasks.py) and the console script `bottlegen` in any folder. What is heavy
 is imported inside the tasks, so that `--help` and completion stay quick.
 """
 
@@ -74,7 +74,7 @@ _JSON = "print JSON for programs"
 def build(
     _: Context,
     profile: str = "",
-    all: bool = False,
+    all: bool = False,  # noqa: A002 - the option's name
     check: bool = False,
     out: str = "",
     json: bool = False,

@@ -15,7 +15,7 @@ from bottlegen.render import canonical_json
 from bottlegen.secret import Secret
 from bottlegen.sidecars.envoy_front import ANY_ADDRESS
 from bottlegen.sidecars.envoy_upstream import UP, UP_H1
-from bottlegen.sidecars.material import BASE
+from bottlegen.sidecars.material import BASE, token_file
 from runtime.host import split_address
 
 Json = dict[str, Any]
@@ -35,16 +35,21 @@ def specialise(config: bytes, *, address: str, static_hosts: Mapping[str, str], 
             _bind(listener["address"]["socket_address"], address)
         else:
             resources["clusters"] += _pin(listener, resources["clusters"], static_hosts)
-    return canonical_json(_moved(tree, base_dir.rstrip("/")))
+    return canonical_json(_moved(tree, base_dir))
 
 
-def sds(values: Mapping[str, Secret], schemes: Mapping[str, str] | None = None) -> bytes:
-    """Envoy's secrets file: every slot and its credential. An empty value revokes: its routes then answer 401.
+def sds_files(
+    values: Mapping[str, Secret], schemes: Mapping[str, str] | None = None, *, base_dir: str = BASE
+) -> dict[str, bytes]:
+    """Path and bytes of each slot's secrets file, to be replaced whole (rename): Envoy then uses the new value at once.
 
+    An empty value revokes: the slot's routes answer 401, while a deleted file would leave the last value in use.
     `schemes` maps slots to their scheme: for `Basic` the value is `user:password` and is encoded here (RFC 7617).
     """
-    encoded = {slot: _encoded(value.reveal(), (schemes or {}).get(slot, "")) for slot, value in values.items()}
-    return canonical_json({"resources": [_secret(slot, encoded[slot]) for slot in sorted(encoded)]})
+    return {
+        _moved(token_file(slot), base_dir): _secret(slot, _encoded(value.reveal(), (schemes or {}).get(slot, "")))
+        for slot, value in sorted(values.items())
+    }
 
 
 def leaf_names(routes_json: bytes) -> tuple[str, ...]:
@@ -56,12 +61,13 @@ def _encoded(value: str, scheme: str) -> str:
     return base64.b64encode(value.encode()).decode() if value and scheme.lower() == "basic" else value
 
 
-def _secret(slot: str, value: str) -> Json:
-    return {
+def _secret(slot: str, value: str) -> bytes:
+    secret = {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         "name": slot,
         "generic_secret": {"secret": {"inline_string": value}},
     }
+    return canonical_json({"resources": [secret]})
 
 
 def _bind(socket: Json, address: str) -> None:
@@ -83,6 +89,7 @@ def _pin(listener: Json, clusters: list[Json], static_hosts: Mapping[str, str]) 
         if pattern != name:
             chain = _clone(chain, pattern, name)
             listener["filter_chains"].append(chain)
+            _hosts(chains[pattern])[-1]["domains"] += _hosts(chain)[0]["domains"]  # answered with 421 from now on
         _lead(chain, {template["name"]: _static_name(template, name, port) for template in templates})
         made += [_static(template, name, port, *split_address(target, port)) for template in templates]
     return made
@@ -106,8 +113,9 @@ def _clone(chain: Json, pattern: str, name: str) -> Json:
     clone = copy.deepcopy(chain)
     clone["name"] = chain["name"].replace(pattern, name)
     clone["filter_chain_match"]["server_names"] = [name]
-    for host in _hosts(clone):
-        host["domains"] = [domain.replace(pattern, name) for domain in host["domains"]]
+    own, others = _hosts(clone)
+    own["domains"] = [domain.replace(pattern, name) for domain in own["domains"]]
+    others["domains"] = ["*"]
     return clone
 
 
@@ -144,5 +152,5 @@ def _moved(value: Any, base_dir: str) -> Any:
     if isinstance(value, list):
         return [_moved(item, base_dir) for item in value]
     if isinstance(value, str) and value.startswith(f"{BASE}/"):
-        return base_dir + value.removeprefix(BASE)
+        return base_dir.rstrip("/") + value.removeprefix(BASE)
     return value

@@ -72,7 +72,7 @@ def _is_address(text: str) -> bool:
 
 
 def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
-    """`203.0.113.5`, `203.0.113.5:8443`, `2001:db8::1` or `[2001:db8::1]:8443` as (address, port); ValueError otherwise."""
+    """`203.0.113.5`, `203.0.113.5:8443`, `2001:db8::1` or `[2001:db8::1]:8443` as (address, port), or ValueError."""
     if text.startswith("["):
         address, _, port = text[1:].partition("]")
         port = port.removeprefix(":")

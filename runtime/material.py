@@ -28,7 +28,7 @@ def exact_hosts(bundle: Bundle) -> tuple[str, ...]:
 
 
 def egress_files(
-    config: bytes, authority: Authority, tokens: MaterialFile, extra_trust: bytes
+    config: bytes, authority: Authority, tokens: tuple[MaterialFile, ...], extra_trust: bytes
 ) -> tuple[MaterialFile, ...]:
     """All that the egress sidecar waits for. The config comes last: its presence starts the sidecar."""
     leaves = (
@@ -42,12 +42,13 @@ def egress_files(
     return (
         *leaves,
         MaterialFile(path=EXTRA_CA, mode=0o644, data=extra_trust),
-        tokens,
+        *tokens,
         MaterialFile(path=paths.CONFIG, mode=0o600, data=config),
     )
 
 
-def tokens_file(bundle: Bundle, values: Mapping[str, Secret]) -> MaterialFile:
-    """The credentials by slot, as the sidecar reads them; placed again, it rotates them without a restart."""
+def token_files(bundle: Bundle, values: Mapping[str, Secret]) -> tuple[MaterialFile, ...]:
+    """The credentials, a file for each slot, as the sidecar reads them; placed again, they rotate without a restart."""
     schemes = {slot.name: slot.scheme for slot in bundle.manifest.slots}
-    return MaterialFile(path=paths.TOKENS, mode=0o600, data=egress.sds(values, schemes))
+    files = egress.sds_files(values, schemes)
+    return tuple(MaterialFile(path=path, mode=0o600, data=data) for path, data in files.items())

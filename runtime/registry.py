@@ -41,7 +41,8 @@ def choose(asked: str, manifest: Manifest, host: Host) -> Runtime:
     runtime = make(name, host)
     if _STRENGTH.index(_ISOLATION[name]) < _STRENGTH.index(manifest.isolation):
         raise RuntimeFailure(
-            f"profile '{manifest.name}' demands isolation '{manifest.isolation}', runtime '{name}' gives '{_ISOLATION[name]}'",
+            f"profile '{manifest.name}' demands isolation '{manifest.isolation}',"
+            f" runtime '{name}' gives '{_ISOLATION[name]}'",
             fix=f"--runtime with one that gives '{manifest.isolation}'",
         )
     return runtime

@@ -39,7 +39,10 @@ def _problem(ref: str, value: Secret | None) -> Problem | None:
 
 
 def _set_fix(ref: str) -> str:
-    return f'export {ref}=…, or name its source in host.toml: [secrets] {ref} = {{ command = ["…"] }},\nor remove the route that asks for it from the profile'  # fmt: skip
+    return (
+        f'export {ref}=…, or name its source in host.toml: [secrets] {ref} = {{ command = ["…"] }},\n'
+        "or remove the route that asks for it from the profile"
+    )
 
 
 def effective_values(

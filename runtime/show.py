@@ -117,4 +117,5 @@ def _limits_line(view: Preview) -> str:
     limits = view.bundle.manifest.services["agent"].limits
     workspace = view.bundle.manifest.workspace
     folder = f"workspace {workspace.source} at {workspace.path}" if workspace.mode == "bind" else "no workspace"
-    return f"limits     {limits.cpus:g} cpus, {limits.memory // 2**20} MiB, {limits.pids} tasks; {folder}; home {view.bundle.manifest.home}"
+    size = f"{limits.cpus:g} cpus, {limits.memory // 2**20} MiB, {limits.pids} tasks"
+    return f"limits     {size}; {folder}; home {view.bundle.manifest.home}"

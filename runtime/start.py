@@ -72,7 +72,7 @@ def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
         address=endpoints.address,
         static_hosts=host.config.upstream.hosts,
     )
-    tokens = material.tokens_file(spec.bundle, gathered.values)
+    tokens = material.token_files(spec.bundle, gathered.values)
     runtime.place(
         spec.bottle,
         "egress",
@@ -128,7 +128,7 @@ def _exists_in(home: Path | None, path: str) -> bool:
 def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[str, ...]:
     """Replace the credentials of a running bottle by the host's present ones; the slots that were written."""
     gathered = gather(bundle, host)
-    runtime.place(bottle, "egress", (material.tokens_file(bundle, gathered.values),))
+    runtime.place(bottle, "egress", material.token_files(bundle, gathered.values))
     if files := _provisioned_files(gathered.provision):
         runtime.place(bottle, _AGENT, files)
     return tuple(sorted(gathered.values))

@@ -10,9 +10,13 @@ from bottlegen.providers import claude, codex, shell
 
 
 class Provider(Protocol):
-    """What a provider's module defines. `fields` are the agent_provider keys it takes beside those that all take."""
+    """What a provider's module defines. `fields` are the agent_provider keys it takes beside those that all take.
+
+    `token_refs` are the names under which it provisions secrets of the host: no profile may lead one to another host.
+    """
 
     fields: frozenset[str]
+    token_refs: frozenset[str]
 
     def provision(self, agent: AgentProvider, pins: Pins) -> ProvisionPlan:
         """The agent_provision_plan: all that is particular to this agent, from the profile's words and the pins."""

@@ -15,6 +15,7 @@ from bottlegen.plan import (
 )
 
 fields: frozenset[str] = frozenset({"auth_token"})
+token_refs: frozenset[str] = frozenset()
 
 PLACEHOLDER = "egress-placeholder"
 

@@ -5,6 +5,7 @@ from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, Image, ProvisionPlan
 
 fields: frozenset[str] = frozenset()
+token_refs: frozenset[str] = frozenset()
 
 
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:

@@ -1,10 +1,15 @@
-"""What the sidecar itself says to the agent: each refusal names the profile and the lines that would allow the request."""
+"""What the sidecar itself says to the agent: a refusal names the profile and the lines that would allow the request."""
 
 from bottlegen.routes import HostRules
 from bottlegen.sidecars.envoy_types import Json, literal, text_format
 
 ASKED_HOST = "%DYNAMIC_METADATA(egress:host)%"
 ASKED_PORT = "%DYNAMIC_METADATA(egress:port)%"
+
+AMBIGUOUS_PATH = (
+    "bottlegen: malformed request, or a path that servers read differently (an encoded slash or dot, '..;', a NUL), "
+    "which routes with paths cannot judge\n"
+)
 
 
 def unknown_host(profile: str, *, with_port: bool) -> str:
@@ -61,10 +66,15 @@ def local_replies(rules: HostRules) -> Json:
             "an address inside a private network is named on the host, in host.toml:\n\n"
             '[upstream]\nhosts = {"%REQ(:AUTHORITY)%" = "ADDRESS"}\n',
         ),
+        _mapper(
+            {"response_flag_filter": {"flags": ["UF"]}},
+            "bottlegen: no verified connection to %REQ(:AUTHORITY)% (%RESPONSE_CODE_DETAILS%)\n"
+            "if it has a certificate of an authority of your own, name that on the host, in host.toml:\n\n"
+            '[upstream]\nca_file = "FILE"\n',
+        ),
     ]
     if rules.restricts_paths:
-        refused = "bottlegen: malformed path, or one with an encoded slash, which routes with paths cannot judge\n"
-        mappers.append(_mapper(_status(400), refused))
+        mappers.append(_mapper(_status(400), AMBIGUOUS_PATH))
     return {"mappers": mappers}
 
 

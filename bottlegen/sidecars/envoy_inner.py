@@ -20,7 +20,7 @@ from bottlegen.sidecars.envoy_types import (
     router,
 )
 from bottlegen.sidecars.envoy_upstream import dns_cache
-from bottlegen.sidecars.material import TOKENS, leaf_chain, leaf_key
+from bottlegen.sidecars.material import leaf_chain, leaf_key, token_file
 
 _HOP_HEADERS = ("forwarded", "proxy-authorization", "via")
 _OVERRIDE_HEADERS = (
@@ -40,7 +40,7 @@ def inner_name(port: int) -> str:
 
 def inner_listener(profile: str, port: int, routes: RouteSet) -> Json:
     """The listener for one port: a tunnel to another port never gets here, whatever server name it then sends."""
-    chains = [_chain(profile, rules, routes.slots) for rules in routes.hosts if rules.port == port]
+    chains = [_chain(profile, rules, routes) for rules in routes.hosts if rules.port == port]
     return {
         "name": inner_name(port),
         "internal_listener": {},
@@ -51,7 +51,7 @@ def inner_listener(profile: str, port: int, routes: RouteSet) -> Json:
     }
 
 
-def _chain(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
+def _chain(profile: str, rules: HostRules, routes: RouteSet) -> Json:
     certificate = {
         "certificate_chain": {"filename": leaf_chain(rules.host)},
         "private_key": {"filename": leaf_key(rules.host)},
@@ -61,7 +61,7 @@ def _chain(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
         "tls_certificates": [certificate],
     }
-    manager = _manager(profile, rules, slots)
+    manager = _manager(profile, rules, routes)
     return {
         "name": f"{rules.host}:{rules.port}",
         "filter_chain_match": {"server_names": [rules.host]},
@@ -71,7 +71,7 @@ def _chain(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
     }
 
 
-def _manager(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
+def _manager(profile: str, rules: HostRules, routes: RouteSet) -> Json:
     return {
         "stat_prefix": "inner",
         "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],  # routes turn it on
@@ -87,14 +87,14 @@ def _manager(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Json:
         "common_http_protocol_options": {"idle_timeout": "600s", "max_headers_count": 200},
         "max_request_headers_kb": 96,
         "access_log": [http_log("request")],
-        "http_filters": [*_filters(rules, slots)],
+        "http_filters": [*_filters(rules, routes.slots)],
         "local_reply_config": local_replies(rules),
-        "route_config": {"virtual_hosts": virtual_hosts(profile, rules, slots)},
+        "route_config": {"virtual_hosts": virtual_hosts(profile, rules, routes)},
     }
 
 
 def _path_handling(rules: HostRules) -> Json:
-    """Judged paths are forwarded as they were judged; where none is judged they pass untouched (npm: `/@scope%2fname`)."""
+    """Judged paths are forwarded as judged; where none is judged they pass untouched (npm: `/@scope%2fname`)."""
     if rules.restricts_paths:
         return {
             "normalize_path": True,
@@ -119,7 +119,7 @@ def _header_filter(rules: HostRules) -> Json:
     judged = rules.restricts_paths or rules.restricts_methods
     names = _HOP_HEADERS + (_OVERRIDE_HEADERS if judged else ())
     prefixes = ("x-envoy-", "x-forwarded-")
-    mutations = [{"remove": name} for name in names]
+    mutations: list[Json] = [{"remove": name} for name in names]
     mutations += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
     return extension("envoy.filters.http.header_mutation", HEADER_MUTATION, mutations={"request_mutations": mutations})
 
@@ -127,7 +127,7 @@ def _header_filter(rules: HostRules) -> Json:
 def _injector(slot: Slot) -> Json:
     """Off until a route turns it on by name; refuses with 401 while its secret is missing or empty."""
     prefix = {"header_value_prefix": f"{slot.scheme} "} if slot.scheme else {}
-    secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": TOKENS}}}
+    secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": token_file(slot.name)}}}
     credential = extension(
         "envoy.http.injected_credentials.generic", GENERIC_CREDENTIAL, header=slot.header, credential=secret, **prefix
     )

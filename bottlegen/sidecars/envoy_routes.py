@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from bottlegen.decide import AMBIGUOUS
 from bottlegen.paths import PathPattern
-from bottlegen.routes import HostRules, Rule, Slot
-from bottlegen.sidecars.envoy_answers import misdirected, unknown_request
+from bottlegen.routes import HostRules, RouteSet, Rule, Slot
+from bottlegen.sidecars.envoy_answers import AMBIGUOUS_PATH, misdirected, unknown_request
 from bottlegen.sidecars.envoy_types import ROUTE_FILTER, Json, answer, decided, typed
 from bottlegen.sidecars.envoy_upstream import UP, UP_H1
 
@@ -31,11 +32,12 @@ CREDENTIAL_HEADERS = frozenset(
 _REGEX_BYTES = 1000
 
 
-def virtual_hosts(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> list[Json]:
-    """The host itself, and 421 for every other Host header: it must agree with the TLS server name."""
-    names = [f"{rules.host}:{rules.port}"]
-    if rules.port == 443:
-        names.insert(0, rules.host)
+def virtual_hosts(profile: str, rules: HostRules, routes: RouteSet) -> list[Json]:
+    """The host itself, and 421 for every other Host header: it must agree with the TLS server name.
+
+    A wildcard leaves out what has an entry of its own, or its rules would stand in for stricter ones.
+    """
+    others = ["*"] + [domain for other in routes.hosts if _is_within(other, rules) for domain in _domains(other)]
     mismatch = {
         "name": "host-sni-mismatch",
         "match": {"prefix": "/"},
@@ -43,13 +45,32 @@ def virtual_hosts(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> li
         "metadata": decided("deny"),
     }
     return [
-        {"name": "host", "domains": names, "routes": list(_routes(profile, rules, slots))},
-        {"name": "other", "domains": ["*"], "routes": [mismatch]},
+        {"name": "host", "domains": _domains(rules), "routes": list(_routes(profile, rules, routes.slots))},
+        {"name": "other", "domains": others, "routes": [mismatch]},
     ]
+
+
+def _domains(rules: HostRules) -> list[str]:
+    """The Host headers that name this entry."""
+    named = f"{rules.host}:{rules.port}"
+    return [rules.host, named] if rules.port == 443 else [named]
+
+
+def _is_within(other: HostRules, rules: HostRules) -> bool:
+    if rules is other or not rules.host.startswith("*."):
+        return False
+    return other.port == rules.port and other.host.endswith(rules.host[1:])
 
 
 def _routes(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Iterator[Json]:
     injected = {slot.name: slot.header.lower() for slot in slots}
+    if rules.restricts_paths:
+        yield {
+            "name": "ambiguous-path",
+            "match": {"safe_regex": {"regex": AMBIGUOUS}},
+            "direct_response": answer(400, AMBIGUOUS_PATH),
+            "metadata": decided("deny"),
+        }
     for rule in rules.rules:
         dropped = _dropped(rule, injected)
         for path in _path_matches(rule.paths):
@@ -85,7 +106,7 @@ def _regex_match(regexes: list[str]) -> Json:
 
 
 def _rule_routes(rule: Rule, path: Json, dropped: list[str]) -> Iterator[Json]:
-    """The rule for websockets (a GET, over HTTP/1.1 alone) and for all else. No timeout: answers may stream for hours."""
+    """The rule for websockets (a GET, over HTTP/1.1 alone), then for all else. No timeout: answers may stream."""
     base = {
         "name": rule.name,
         "metadata": decided("allow", rule.slot),

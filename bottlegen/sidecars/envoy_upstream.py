@@ -10,7 +10,7 @@ UP_H1 = "up_h1"
 # What must never be reached by a name: IANA's special-purpose registries (RFC 6890 and successors), plus Azure's
 # wire server, which is a metadata service at a public-looking address.
 _REFUSED = (
-    ("0.0.0.0", 8),  # "this network"; connects to the host itself on Linux
+    ("0.0.0.0", 8),  # noqa: S104 - "this network"; connects to the host itself on Linux
     ("10.0.0.0", 8),
     ("100.64.0.0", 10),  # carrier-grade NAT; also Alibaba's and Tailscale's own addresses
     ("127.0.0.0", 8),

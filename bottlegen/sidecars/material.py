@@ -4,7 +4,6 @@ BASE = "/run/egress"
 """Memory-backed directory of the sidecar. A runtime without mounts of its own moves it with `specialise`."""
 
 CONFIG = f"{BASE}/envoy.json"
-TOKENS = f"{BASE}/sds/tokens.json"
 UPSTREAM_CA = f"{BASE}/upstream-ca.pem"
 
 
@@ -19,3 +18,11 @@ def leaf_chain(host: str) -> str:
 
 def leaf_key(host: str) -> str:
     return f"{BASE}/tls/{leaf_name(host)}.key"
+
+
+def token_file(slot: str) -> str:
+    """One file per slot: Envoy refuses a secrets file that holds more than the one it was asked for.
+
+    Each costs the sidecar one inotify instance, of 128 that Linux grants a uid by default across all its processes.
+    """
+    return f"{BASE}/sds/{slot}.json"

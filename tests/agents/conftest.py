@@ -17,8 +17,9 @@ def programs() -> Iterator[Path]:
     """A folder with the pinned programs of every agent, which an unprivileged user can run."""
     with tempfile.TemporaryDirectory(prefix="bottlegen-agents-") as folder:
         Path(folder).chmod(0o755)
-        cache = cache_folder()
-        yield [unpack_agent(name, cache, Path(folder)) for name in ("codex", "claude")][0]
+        for name in ("codex", "claude"):
+            unpack_agent(name, cache_folder(), Path(folder))
+        yield Path(folder) / "agent" / "bin"
 
 
 @pytest.fixture
@@ -28,5 +29,6 @@ def login() -> CodexLogin:
 
 @pytest.fixture
 def stage(programs: Path, login: CodexLogin) -> Iterator[Stage]:
-    with tempfile.TemporaryDirectory(prefix="bottlegen-home-") as home:
+    """The home is not below /tmp: Codex warns about one that is."""
+    with tempfile.TemporaryDirectory(prefix="bottlegen-home-", dir="/var/tmp") as home:
         yield Stage(programs=programs, home=Path(home), login=login)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen import pins
+from bottlegen.agent_env import CA, CA_BUNDLE, bottle_env
 from bottlegen.hostview import HostView
-from bottlegen.plan import MATERIAL, WORKSPACE, AgentProvider, ProvisionPlan
+from bottlegen.plan import HOME, PROXY_HOST, PROXY_PORT, WORKSPACE, AgentProvider, ProvisionPlan
 from bottlegen.providers import PROVIDERS
 from tests.agents.terminal import Terminal
 from tests.pretend import PretendProvider
@@ -47,15 +48,17 @@ class Stage:
         return plan
 
     def environment(self, plan: ProvisionPlan, provider: PretendProvider, forwarder: Forwarder) -> dict[str, str]:
-        """The provider's variables with the trust bundle where this machine has it, and what every bottle sets."""
-        bundle = self.home / "ca-bundle.crt"
-        bundle.write_text(provider.authority.pem)
-        proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), forwarder.url)
-        trust = dict.fromkeys(("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"), str(bundle))
-        given = {name: value.replace(f"{MATERIAL}/ca-bundle.crt", str(bundle)) for name, value in plan.env}
-        path = f"{self.programs}:/usr/local/bin:/usr/bin:/bin"
-        base = {"HOME": str(self.home), "PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
-        return {**base, **proxies, **trust, **given}
+        """What the agent has in a bottle, with the proxy, the trust and the home where they are here."""
+        trust = self.home / "ca-bundle.crt"
+        trust.write_text(provider.authority.pem)
+        here = {
+            f"http://{PROXY_HOST}:{PROXY_PORT}": forwarder.url,
+            CA_BUNDLE: str(trust),
+            CA: str(trust),
+            HOME: str(self.home),
+        }
+        env = {name: here.get(value, value) for name, value in (*bottle_env(), *plan.env)}
+        return {**env, "PATH": f"{self.programs}:/usr/local/bin:/usr/bin:/bin", "TERM": "xterm-256color"}
 
     def run(self, command: tuple[str, ...], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """A one-shot turn, to its end."""

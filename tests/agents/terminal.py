@@ -18,7 +18,8 @@ from typing import Self
 _ANSWERS = (
     (re.compile(rb"\x1b\[6n"), b"\x1b[1;1R"),
     (re.compile(rb"\x1b\[0?c"), b"\x1b[?62;c"),
-    (re.compile(rb"\x1b\]1([01]);\?(?:\x07|\x1b\\)"), rb"\x1b]1\1;rgb:0000/0000/0000\x1b\\"),
+    (re.compile(rb"\x1b\]10;\?"), b"\x1b]10;rgb:ffff/ffff/ffff\x1b\\"),
+    (re.compile(rb"\x1b\]11;\?"), b"\x1b]11;rgb:0000/0000/0000\x1b\\"),
 )
 _MOVES = re.compile(r"\x1b\[[0-9;?]*[A-HJKSTdfhl]|\r|\n")
 _OTHER = re.compile(r"\x1b(?:\[[0-9;:?<=>$ ]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|.)|[\x00-\x1f]")
@@ -89,6 +90,6 @@ class Terminal:
             return False
         self._drawn += data
         for question, answer in _ANSWERS:
-            for match in question.finditer(data):
-                os.write(self._main, match.expand(answer))
+            for _ in question.finditer(data):
+                os.write(self._main, answer)
         return bool(data)

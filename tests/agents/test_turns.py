@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from bottlegen.plan import AgentProvider, ProvisionPlan
+from bottlegen.providers.codex import EXPIRY_MARGIN, _jwt_claims
 from tests.agents.stage import Stage
 from tests.pretend import Pretence, PretendProvider
 from tests.pretend.connect import Forwarder
-from tests.pretend.login import CodexLogin
+from tests.pretend.login import CodexLogin, jwt
 
 CODEX = AgentProvider(template="codex", forward_host_credentials=True)
 CLAUDE = AgentProvider(template="claude", auth_token="A_NAME_ON_THE_HOST")
@@ -60,9 +61,9 @@ def test_codex_refuses_an_account_that_is_not_the_hosts(stage: Stage) -> None:
     assert not [seen for seen in provider.seen if seen.path == RESPONSES]
 
 
-@pytest.mark.parametrize(("lifetime", "asks_to_refresh"), [(10 * 86400, False), (-60, True)])
+@pytest.mark.parametrize(("lifetime", "asks_to_refresh"), [(EXPIRY_MARGIN + 60, False), (EXPIRY_MARGIN - 30, True)])
 def test_codex_refreshes_only_what_has_expired(stage: Stage, lifetime: int, asks_to_refresh: bool) -> None:
-    """Why the dummy carries the real expiry: it must neither end early nor outlive the token it stands for."""
+    """Why the dummy carries the real expiry, and why a login must last that much longer for a bottle to start."""
     plan = stage.provision(CODEX)
     path = stage.home / ".codex/auth.json"
     path.write_text(_with_lifetime(path.read_text(), lifetime - 10 * 86400))
@@ -73,11 +74,8 @@ def test_codex_refreshes_only_what_has_expired(stage: Stage, lifetime: int, asks
 
 
 def _with_lifetime(auth: str, change: int) -> str:
-    from bottlegen.providers.codex import _jwt_claims
-    from tests.pretend.login import jwt
-
     document: dict[str, Any] = json.loads(auth)
-    claims = dict(_jwt_claims(document["tokens"]["access_token"]) or {})
+    claims: dict[str, Any] = dict(_jwt_claims(document["tokens"]["access_token"]) or {})
     token = jwt({**claims, "exp": claims["exp"] + change})
     document["tokens"].update(access_token=token, id_token=token)
     return json.dumps(document)

@@ -11,9 +11,9 @@ from typing import Any
 from bottlegen.bundle import Bundle
 from runtime.base import LaunchSpec
 from runtime.docker import DockerRuntime, naming
-from runtime.host import HostConfig
+from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
-from runtime.start import Host, start
+from runtime.start import start
 
 PROFILES = Path(__file__).parents[2] / "profiles"
 ENV = dict(os.environ)

@@ -1,6 +1,7 @@
 """A forward proxy for tests that leads every CONNECT to one address, whatever host it names, and keeps the names."""
 
 import asyncio
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -8,9 +9,11 @@ from tests.pretend.thread import LoopThread
 
 
 class Forwarder:
-    """`asked` holds the authority of every CONNECT in order. It opens no connection but to `target`."""
+    """`asked` holds the authority of every CONNECT in order. It opens no connection but to `target`, and none at all
+    for an authority that is not `allowed`, when that is given."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], *, allowed: Collection[str] | None = None) -> None:
+        self.allowed = allowed
         self.target = target
         self.asked: list[str] = []
         self.url = ""
@@ -47,6 +50,10 @@ class Forwarder:
         self.asked.append(authority)
         if method != "CONNECT":
             writer.write(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+            return
+        if self.allowed is not None and authority not in self.allowed:
+            writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
             writer.close()
             return
         upstream_reader, upstream_writer = await asyncio.open_connection(*self.target)

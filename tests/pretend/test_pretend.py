@@ -99,12 +99,15 @@ def test_responses_over_sse_end_with_completed_and_number_their_events() -> None
 @pytest.mark.parametrize("websocket", [True, False])
 def test_responses_over_websocket_or_a_refused_upgrade(websocket: bool) -> None:
     async def turn(provider: PretendProvider) -> list[str]:
-        async with (
-            aiohttp.ClientSession(connector=_to(provider)) as session,
-            session.ws_connect(f"https://chatgpt.com{RESPONSES}") as socket,
-        ):
-            await socket.send_json({"type": "response.create", **_body()})
-            return [(await socket.receive_json())["type"] for _ in range(7)]
+        try:
+            async with (
+                aiohttp.ClientSession(connector=_to(provider)) as session,
+                session.ws_connect(f"https://chatgpt.com{RESPONSES}") as socket,
+            ):
+                await socket.send_json({"type": "response.create", **_body()})
+                return [(await socket.receive_json())["type"] for _ in range(7)]
+        finally:
+            await asyncio.sleep(0.25)  # aiohttp closes a refused TLS connection in its own time
 
     with PretendProvider(Pretence(websocket=websocket)) as provider:
         if websocket:
@@ -153,6 +156,13 @@ def test_the_forwarder_keeps_the_name_and_leads_to_its_target() -> None:
     with PretendProvider() as provider, Forwarder(provider.address) as forwarder:
         assert asyncio.run(ask(provider, forwarder.url)) == "pretend api.github.com\n"
     assert forwarder.asked == ["api.github.com:443"]
+    with (
+        PretendProvider() as provider,
+        Forwarder(provider.address, allowed={"github.com:443"}) as forwarder,
+        pytest.raises(aiohttp.ClientHttpProxyError, match="403"),
+    ):
+        asyncio.run(ask(provider, forwarder.url))
+    assert provider.seen == []
 
 
 def test_as_a_process_it_says_when_it_is_ready_and_what_it_saw(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,14 @@ ROOT = Path(__file__).parents[2]
 NAMES = tuple(sorted(path.stem for path in (ROOT / "profiles").glob("*.toml")))
 
 
-def _hash(profile: Path | str, *, cwd: Path = ROOT, before: Callable[[], object] | None = None, **env: str) -> str:
-    whole = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env}
+def _hash(
+    profile: Path | str,
+    *,
+    cwd: Path = ROOT,
+    before: Callable[[], object] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    whole = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(env or {})}
     done = subprocess.run(
         [sys.executable, "-m", "runtime.cli", "hash", "--profile", str(profile)],
         cwd=cwd,
@@ -46,10 +52,10 @@ def plain() -> dict[str, str]:
         {"USER": "somebody", "LOGNAME": "somebody", "SOURCE_DATE_EPOCH": "1"},
         {"HTTPS_PROXY": "http://proxy.invalid:1", "SSL_CERT_FILE": "/nonexistent"},
     ],
-    ids=lambda env: ",".join(env),
+    ids=",".join,
 )
 def test_environment_is_not_seen(plain: dict[str, str], env: dict[str, str]) -> None:
-    assert _hash("codex", **env) == plain["codex"]
+    assert _hash("codex", env=env) == plain["codex"]
 
 
 def test_umask_is_not_seen(plain: dict[str, str]) -> None:

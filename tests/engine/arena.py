@@ -1,0 +1,176 @@
+"""A host with a login, a workspace and a pretend internet: everything but the engine and the agents is made here."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.pretend import Pretence, PretendProvider
+from tests.pretend.login import CodexLogin
+
+ROOT = Path(__file__).parents[2]
+AGENT_UID = 1000
+_HOSTS = ("chatgpt.com", "api.anthropic.com", "github.com")
+
+
+class Arena:
+    """`bottlegen` runs the real command; `provider` stands on the outside network of its bottles."""
+
+    def __init__(self, folder: Path, engine: docker.DockerClient, network: Any, provider: PretendProvider) -> None:
+        self.folder = folder
+        self.engine = engine
+        self.provider = provider
+        self.reply = "hello from the pretend provider"
+        self.began = time.time()
+        self.canary = uuid.uuid4().hex
+        self.claude_token = f"claude-{self.canary}"
+        self.names: set[str] = set()
+        self.workspace = self._folder("workspace", AGENT_UID)
+        self.state = self._folder("state")
+        self.codex_home = self._folder("codex-home")
+        (folder / "ca.pem").write_text(provider.authority.pem)
+        address, port = provider.address
+        hosts = "".join(f'"{name}" = "{address}:{port}"\n' for name in _HOSTS)
+        (folder / "host.toml").write_text(
+            f'[upstream]\nca_file = "{folder}/ca.pem"\n[upstream.hosts]\n{hosts}'
+            f'[docker]\noutside_network = "{network.name}"\n'
+        )
+        self.log_in(86400)
+
+    def _folder(self, name: str, owner: int | None = None) -> Path:
+        path = self.folder / name
+        path.mkdir()
+        if owner is not None and os.geteuid() == 0:
+            os.chown(path, owner, owner)
+        return path
+
+    def log_in(self, expires_in: int | None) -> None:
+        """Leave a Codex login that lasts so many seconds, or none."""
+        self.login = CodexLogin(
+            account="acct-pretend", expires=int(time.time()) + (expires_in or 0), canary=self.canary
+        )
+        path = self.codex_home / "auth.json"
+        path.unlink(missing_ok=True)
+        if expires_in is not None:
+            path.write_text(self.login.auth_json())
+
+    def pretend(self, *, websocket: bool = True, command: str = "") -> None:
+        """Set how the provider behaves; it insists on the real credentials, so an agent without them gets no answer."""
+        self.provider.pretence = Pretence(
+            account=self.login.account,
+            reply=self.reply,
+            websocket=websocket,
+            command=command,
+            expected={"chatgpt.com": f"Bearer {self.login.access_token}"},
+        )
+
+    @property
+    def env(self) -> dict[str, str]:
+        names = (
+            "PATH",
+            "HOME",
+            "XDG_CACHE_HOME",
+            "DOCKER_HOST",
+            "SSL_CERT_FILE",
+            "npm_config_registry",
+            "PIP_INDEX_URL",
+        )
+        return {
+            **{name: os.environ[name] for name in names if name in os.environ},
+            "PYTHONPATH": str(ROOT),
+            "XDG_STATE_HOME": str(self.state),
+            "BOTTLEGEN_HOST_CONFIG": str(self.folder / "host.toml"),
+            "CODEX_HOME": str(self.codex_home),
+            "BOT_BOTTLE_CLAUDE_OAUTH_TOKEN": self.claude_token,
+        }
+
+    def bottle(self, name: str) -> str:
+        """`name` as no other test and no user of this engine has it."""
+        return f"{name}-{self.canary[:8]}"
+
+    def command(self, *argv: str) -> list[str]:
+        """The command line of a task; `up` gets this arena's workspace, and each name becomes this arena's own."""
+        words = list(argv)
+        if words[0] == "up":
+            words[1:1] = ["--workspace", str(self.workspace)]
+            if "--name" not in argv:
+                words[1:1] = ["--name", argv[argv.index("--profile") + 1]]
+        if "--name" in words:
+            place = words.index("--name") + 1
+            words[place] = self.bottle(words[place])
+            self.names.add(words[place])
+        return [sys.executable, "-m", "runtime.cli", *words]
+
+    def bottlegen(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*argv), cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def secrets(self, name: str) -> list[bytes]:
+        """What must be found nowhere while the bottle `name` runs."""
+        texts = {"codex": self.login.secrets, "claude": (self.claude_token,)}[name]
+        return [text.encode() for text in texts]
+
+    def places(self) -> list[Path]:
+        """Host folders that belong to bottles; the host's own login and settings are not among them."""
+        return [self.state, self.workspace, ROOT / "bundles"]
+
+    def claims(self, token: str) -> dict[str, Any]:
+        part = token.split(".")[1]
+        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return claims
+
+    def authorization_of(self, request: tuple[str, ...]) -> str | None:
+        """Run a command that makes a request; the Authorization that the provider saw with it."""
+        assert self.bottlegen(*request).returncode == 0
+        return self.provider.seen[-1].header("authorization")
+
+    def until(self, condition: Callable[[], object], seconds: float = 10) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it did not come about"
+            time.sleep(0.1)
+
+    def down(self) -> None:
+        """Remove every bottle of this arena, and what is kept of it."""
+        for name in sorted(self.names):
+            command = [sys.executable, "-m", "runtime.cli", "down", "--purge", "--name", name]
+            done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+
+    def leftovers(self) -> list[str]:
+        """Everything in the engine that carries the label of a bottle of this arena."""
+        labelled: dict[str, str | list[str] | bool] = {"label": "bottlegen.bottle"}
+        containers = [str(item.name) for item in self.engine.containers.list(all=True, filters=labelled)]
+        networks = [str(item.name) for item in self.engine.networks.list(filters=labelled)]
+        volumes = [str(item.name) for item in self.engine.volumes.list(filters=labelled)]
+        return [name for name in (*containers, *networks, *volumes) if self.canary[:8] in name]
+
+
+@pytest.fixture
+def arena(tmp_path: Path) -> Iterator[Arena]:
+    """An arena with an outside network of its own, on whose gateway the pretend provider listens."""
+    engine = docker.from_env()
+    network = engine.networks.create(f"bottlegen-test-{uuid.uuid4().hex[:8]}", driver="bridge")
+    try:
+        network.reload()
+        gateway = network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
+        with PretendProvider(bind=(gateway, 0)) as provider:
+            made = Arena(tmp_path, engine, network, provider)
+            try:
+                yield made
+            finally:
+                made.down()
+    finally:
+        network.remove()
+        engine.close()

@@ -1,0 +1,138 @@
+"""The real agents, unmodified, in bottles of the real engine: a turn is completed, and the token is nowhere but upstream."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.engine.arena import Arena, arena  # noqa: F401 - a fixture
+from tests.engine.traces import found_in_bottle, found_on_host
+
+pytestmark = [pytest.mark.engine, pytest.mark.agents]
+
+CODEX_TURN = ("codex", "exec", "--skip-git-repo-check", "say hi")
+CLAUDE_TURN = ("claude", "-p", "say hi")
+
+
+@pytest.mark.parametrize("websocket", [True, False], ids=["websocket", "sse"])
+def test_codex_completes_a_turn(arena: Arena, websocket: bool) -> None:  # noqa: F811
+    arena.pretend(websocket=websocket)
+    done = arena.bottlegen("up", "--profile", "codex", "--", *CODEX_TURN, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert arena.reply in done.stdout
+    upgrades = [seen for seen in arena.provider.to("chatgpt.com") if seen.header("upgrade") == "websocket"]
+    posts = [seen for seen in arena.provider.to("chatgpt.com") if seen.method == "POST" and "responses" in seen.path]
+    assert upgrades
+    assert bool(posts) is not websocket
+    turn = upgrades[0] if websocket else posts[0]
+    assert turn.header("authorization") == f"Bearer {arena.login.access_token}"
+    assert turn.header("chatgpt-account-id") == arena.login.account
+
+
+def test_claude_completes_a_turn(arena: Arena) -> None:  # noqa: F811
+    arena.pretend()
+    done = arena.bottlegen("up", "--profile", "claude", "--", *CLAUDE_TURN, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert arena.reply in done.stdout
+    turns = [seen for seen in arena.provider.to("api.anthropic.com") if seen.path.startswith("/v1/messages")]
+    assert turns
+    assert {seen.header("authorization") for seen in turns} == {f"Bearer {arena.claude_token}"}
+
+
+def test_codex_runs_its_tools_in_the_workspace(arena: Arena) -> None:  # noqa: F811
+    arena.pretend(command="echo made-by-the-agent > made.txt")
+    done = arena.bottlegen("up", "--profile", "codex", "--", *CODEX_TURN, timeout=180)
+    assert done.returncode == 0, done.stderr
+    made = arena.workspace / "made.txt"
+    assert made.read_text() == "made-by-the-agent\n"
+    assert made.stat().st_uid == arena.workspace.stat().st_uid
+
+
+@pytest.mark.parametrize("name", ["codex", "claude"])
+def test_no_trace_of_the_token(arena: Arena, name: str) -> None:  # noqa: F811
+    """While the agent has taken a turn and the bottle still runs: every process, file, inspect, log and engine file."""
+    arena.pretend()
+    assert arena.bottlegen("up", "--profile", name, "--detach", "--", "sleep", "600").returncode == 0
+    turn = {"codex": CODEX_TURN, "claude": CLAUDE_TURN}[name]
+    done = arena.bottlegen("exec", "--name", name, "--", *turn, timeout=180)
+    assert arena.reply in done.stdout, done.stderr
+    needles = arena.secrets(name)
+    assert any(
+        needle.decode() in (seen.header("authorization") or "") for seen in arena.provider.seen for needle in needles
+    )
+    assert found_in_bottle(arena.engine, arena.bottle(name), needles, arena.began) == []
+    assert found_on_host(arena.engine, arena.places(), needles, arena.began) == []
+    assert arena.bottlegen("down", "--name", name).returncode == 0
+    assert found_on_host(arena.engine, arena.places(), needles, arena.began) == []
+
+
+def test_a_planted_token_is_found(arena: Arena) -> None:  # noqa: F811
+    """The control: each place that the search covers is one where it finds."""
+    needle = b"canary-planted-on-purpose"
+    text = needle.decode()
+    arena.bottlegen("up", "--profile", "shell", "--detach", "--", "sh", "-c", f"echo {text}; : {text}; sleep 600")
+    for script in (
+        f"echo {text} > /tmp/planted",
+        f"echo {text} > $HOME/planted",
+        f"echo {text} > /workspace/planted",
+        f"X={text} sleep 601 & sleep 0.2",
+    ):
+        assert arena.bottlegen("exec", "--name", "shell", "--", "sh", "-c", script).returncode == 0
+    (arena.state / "planted").write_text(text)
+    inside = "\n".join(found_in_bottle(arena.engine, arena.bottle("shell"), [needle], arena.began))
+    for place in ("environ", "cmdline", "/tmp/planted", "/home/agent/planted", "/workspace/planted", "inspect", "logs"):
+        assert place in inside, f"{place} is not searched:\n{inside}"
+    outside = "\n".join(found_on_host(arena.engine, arena.places(), [needle], arena.began))
+    assert "state" in outside
+    assert "engine" in outside
+
+
+def test_dummy_login(arena: Arena) -> None:  # noqa: F811
+    """The bottle's auth.json: the expiry and account of the real one, and no token of it."""
+    arena.bottlegen("up", "--profile", "codex", "--detach", "--", "sleep", "600")
+    done = arena.bottlegen("exec", "--name", "codex", "--", "cat", "/home/agent/.codex/auth.json")
+    document = json.loads(done.stdout)
+    assert document["tokens"]["account_id"] == arena.login.account
+    assert arena.claims(document["tokens"]["access_token"])["exp"] == arena.login.expires
+    assert arena.claims(document["tokens"]["id_token"])["exp"] == arena.login.expires
+    assert not any(secret.encode() in done.stdout.encode() for secret in arena.login.secrets)
+
+
+@pytest.mark.parametrize(("expires_in", "word"), [(None, "no Codex login"), (-60, "expired")])
+def test_without_a_login(arena: Arena, expires_in: int | None, word: str) -> None:  # noqa: F811
+    arena.log_in(expires_in)
+    done = arena.bottlegen("up", "--profile", "codex", "--", *CODEX_TURN)
+    assert done.returncode == 15
+    assert word in done.stderr
+    assert "fix: codex login" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert arena.leftovers() == []
+
+
+def test_refresh_rotates_a_running_bottle(arena: Arena) -> None:  # noqa: F811
+    arena.pretend()
+    arena.bottlegen("up", "--profile", "claude", "--detach", "--", "sleep", "600")
+    ask = ("exec", "--name", "claude", "--", "curl", "-sS", "https://api.anthropic.com/v1/models")
+    arena.bottlegen(*ask)
+    arena.claude_token = "second-" + arena.claude_token
+    assert arena.bottlegen("refresh", "--name", "claude").returncode == 0
+    arena.until(lambda: arena.authorization_of(ask) == f"Bearer {arena.claude_token}")
+    first, *_, last = (seen.header("authorization") for seen in arena.provider.to("api.anthropic.com"))
+    assert first != last
+
+
+def test_two_profiles_in_one_place(arena: Arena, tmp_path: Path) -> None:  # noqa: F811
+    """Two bottles at once, each with its own home; the second of a name is refused and the first lives on."""
+    for name in ("one", "two"):
+        assert (
+            arena.bottlegen("up", "--profile", "shell", "--detach", "--name", name, "--", "sleep", "600").returncode
+            == 0
+        )
+    again = arena.bottlegen("up", "--profile", "shell", "--detach", "--name", "one", "--", "sleep", "600")
+    assert again.returncode == 16
+    assert "already up" in again.stderr
+    listed = json.loads(arena.bottlegen("ps", "--json").stdout)
+    mine = {entry["bottle"]: entry["state"] for entry in listed if entry["bottle"] in arena.names}
+    assert mine == {arena.bottle("one"): "running", arena.bottle("two"): "running"}
+    arena.down()
+    assert arena.leftovers() == []

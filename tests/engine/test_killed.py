@@ -1,0 +1,66 @@
+"""`up` killed at any moment: one `down` removes what it left, a second finds nothing, and nothing of the user is harmed."""
+
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.engine.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.engine
+
+_SEED = 20261122
+_KILLS = 8
+_WHOLE_START_SECONDS = 2.5
+"""Kills are spread over about the length of a start; the first comes while nothing is made."""
+
+
+def _kept(arena: Arena) -> list[str]:  # noqa: F811
+    """What the state directory holds beside the agents' homes, which are kept on purpose."""
+    return sorted(
+        str(path.relative_to(arena.state))
+        for path in arena.state.rglob("*")
+        if path.is_file() and "home" not in path.parts
+    )
+
+
+def test_killed_at_random_points(arena: Arena) -> None:  # noqa: F811
+    chance = random.Random(_SEED)
+    (arena.workspace / "mine.txt").write_text("mine\n")
+    made_something = 0
+    for moment in [0.2, *(chance.uniform(0.3, _WHOLE_START_SECONDS) for _ in range(_KILLS - 1))]:
+        up = subprocess.Popen(
+            arena.command("up", "--profile", "codex", "--detach", "--", "sleep", "600"),
+            cwd=ROOT, env=arena.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(moment)
+        up.send_signal(signal.SIGKILL)
+        up.wait()
+        made_something += bool(arena.leftovers())
+        down = arena.bottlegen("down", "--name", "codex")
+        assert (down.returncode, down.stderr) == (0, ""), f"after {moment:.2f} s"
+        again = arena.bottlegen("down", "--name", "codex")
+        assert (again.returncode, again.stderr) == (0, "")
+        assert arena.leftovers() == []
+        assert _kept(arena) == []
+    assert made_something >= 2, "no kill fell into the start: the moments are wrong for this machine"
+    assert (arena.workspace / "mine.txt").read_text() == "mine\n"
+    assert arena.bottlegen("up", "--profile", "codex", "--detach", "--", "sleep", "600").returncode == 0
+
+
+def test_interrupted_start_undoes_itself(arena: Arena) -> None:  # noqa: F811
+    up = subprocess.Popen(
+        arena.command("up", "--profile", "codex", "--detach", "--", "sleep", "600"),
+        cwd=ROOT, env=arena.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    arena.until(lambda: arena.leftovers() or up.poll() is not None)
+    up.send_signal(signal.SIGINT)
+    _, errors = up.communicate(timeout=60)
+    assert up.returncode in (130, 0), errors
+    assert "Traceback" not in errors
+    if up.returncode == 130:
+        assert arena.leftovers() == []
+    arena.down()
+    assert arena.leftovers() == []

@@ -1,0 +1,98 @@
+"""Where a secret could have been left: a byte search of a running bottle, and of the host and engine around it."""
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import docker
+
+_SEARCH = r"""
+import os, stat, sys
+since, *words = sys.argv[1:]
+needles = [bytes.fromhex(word) for word in words]
+me = str(os.getpid())
+def look(path, label):
+    try:
+        with open(path, "rb") as file:
+            tail = b""
+            while chunk := file.read(1 << 20):
+                data = tail + chunk
+                if any(needle in data for needle in needles):
+                    return print(label)
+                tail = data[-4096:]
+    except OSError:
+        pass
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if pid != me:
+        for part in ("environ", "cmdline"):
+            look(f"/proc/{pid}/{part}", f"process {pid} {part}")
+skip = {"/proc", "/sys", "/dev"}
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if os.path.join(folder, name) not in skip]
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            info = os.lstat(path)
+        except OSError:
+            continue
+        if stat.S_ISREG(info.st_mode) and info.st_ctime >= float(since):
+            look(path, path)
+"""
+
+
+def found_in_bottle(engine: docker.DockerClient, bottle: str, needles: Sequence[bytes], since: float) -> list[str]:
+    """Every place inside the agent's container, and in what the engine says of any container of the bottle.
+
+    Files that no one changed `since` the needles came into being cannot hold them: the images are older.
+    """
+    words = [needle.hex() for needle in needles]
+    containers = engine.containers.list(all=True, filters={"label": f"bottlegen.bottle={bottle}"})
+    agent = next(item for item in containers if item.labels["bottlegen.service"] == "agent")
+    done = agent.exec_run(["python3", "-c", _SEARCH, str(since), *words])
+    output = done.output
+    assert isinstance(output, bytes)
+    assert done.exit_code == 0, output
+    found = [f"agent: {line}" for line in output.decode().splitlines()]
+    for container in containers:
+        found += [f"{container.name}: {place}" for place in _said_by_engine(engine, container, needles)]
+    return found
+
+
+def _said_by_engine(engine: docker.DockerClient, container: Any, needles: Sequence[bytes]) -> Iterator[str]:
+    container.reload()
+    said = {
+        "inspect": json.dumps(container.attrs).encode(),
+        "logs": container.logs(),
+        "image": json.dumps(container.image.attrs).encode(),
+        "history": json.dumps(container.image.history()).encode(),
+        "changes": json.dumps(container.diff()).encode(),
+        "top": json.dumps(container.top(ps_args="axeww -o pid,args")).encode(),
+    }
+    for place, data in said.items():
+        if any(needle in data for needle in needles):
+            yield place
+
+
+def found_on_host(
+    engine: docker.DockerClient, places: Iterable[Path], needles: Sequence[bytes], since: float
+) -> list[str]:
+    """Files of the given folders, and of the engine's data directory, as far as they changed `since`."""
+    found = [f"state: {path}" for place in places for path in _grep(place, needles, since)]
+    root = Path(engine.info()["DockerRootDir"])
+    return found + [f"engine: {path}" for path in _grep(root, needles, since)]
+
+
+def _grep(folder: Path, needles: Sequence[bytes], since: float) -> list[str]:
+    """The changed files below `folder` that hold a needle. Patterns go by stdin, so that they stand in no argv."""
+    changed = ["find", str(folder), "-xdev", "-type", "f", "-newerct", f"@{since}", "-size", "-64M", "-print0"]
+    names = subprocess.run(changed, capture_output=True, check=False).stdout
+    found = []
+    for name in filter(None, names.split(b"\0")):
+        done = subprocess.run(
+            ["grep", "-qaF", "-f", "-", "--", name], input=b"\n".join(needles), capture_output=True, check=False
+        )
+        if done.returncode == 0:
+            found.append(name.decode(errors="replace"))
+    return found

@@ -104,7 +104,9 @@ def test_npm_url_and_cache(serve: Serve, tmp_path: Path) -> None:
     path = store.fetch(_spec(), Step())
     assert path.read_bytes() == DATA
     assert path.parent.name == hashlib.sha512(DATA).hexdigest()
-    assert [str(request.url) for request in registry.requests] == ["https://registry.npmjs.org/@scope/tool/-/tool-1.0.tgz"]
+    assert [str(request.url) for request in registry.requests] == [
+        "https://registry.npmjs.org/@scope/tool/-/tool-1.0.tgz"
+    ]
     assert store.fetch(_spec(), Step()) == path
     assert len(registry.requests) == 1  # the second time nothing was asked for
 
@@ -126,7 +128,7 @@ def test_progress_ends_at_the_whole(serve: Serve, tmp_path: Path) -> None:
 def test_other_bytes_than_pinned_leave_nothing(serve: Serve, tmp_path: Path, algorithm: str) -> None:
     serve(lambda request: (200, {}, DATA[:-1] + b"X"))
     spec = _spec(integrity=_sri(DATA, algorithm))
-    with pytest.raises(RuntimeFailure, match="'tool-1.0.tgz' is not the pinned file") as caught:
+    with pytest.raises(RuntimeFailure, match=r"'tool-1\.0\.tgz' is not the pinned file") as caught:
         ArtifactStore(tmp_path, {}).fetch(spec, Step())
     assert spec.integrity in str(caught.value)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -164,13 +166,15 @@ def test_a_whole_partial_is_not_fetched_again(serve: Serve, tmp_path: Path) -> N
 
 def test_a_cut_that_never_ends_is_an_error(serve: Serve, tmp_path: Path) -> None:
     serve(lambda request: (200, {"Content-Length": "10"}, b""))
-    with pytest.raises(RuntimeFailure, match="cannot download 'tool-1.0.tgz': the connection ended early"):
+    with pytest.raises(RuntimeFailure, match=r"cannot download 'tool-1\.0\.tgz': the connection ended early"):
         ArtifactStore(tmp_path, {}).fetch(_spec(), Step())
 
 
 def test_a_missing_file_names_status_and_address(serve: Serve, tmp_path: Path) -> None:
     serve(lambda request: (404, {}, b""))
-    with pytest.raises(RuntimeFailure, match=r"HTTP 404 from https://registry\.npmjs\.org/@scope/tool/-/tool-1\.0\.tgz") as e:
+    with pytest.raises(
+        RuntimeFailure, match=r"HTTP 404 from https://registry\.npmjs\.org/@scope/tool/-/tool-1\.0\.tgz"
+    ) as e:
         ArtifactStore(tmp_path, {}).fetch(_spec(), Step())
     assert "npm_config_registry" in e.value.problems[0].fix
 
@@ -186,7 +190,10 @@ def _index(files: list[dict[str, str]]) -> Answer:
 
 
 def test_pypi_finds_the_file_by_name(serve: Serve, tmp_path: Path) -> None:
-    files = [{"filename": "other", "url": "https://x/other"}, {"filename": "tool-1.0.tgz", "url": "../../p/tool-1.0.tgz#h"}]
+    files = [
+        {"filename": "other", "url": "https://x/other"},
+        {"filename": "tool-1.0.tgz", "url": "../../p/tool-1.0.tgz#h"},
+    ]
     registry = serve(_index(files))
     store = ArtifactStore(tmp_path, {"PIP_INDEX_URL": "https://pypi.example.org/simple/"})
     assert store.fetch(_spec("pypi", "tool"), Step()).read_bytes() == DATA
@@ -198,7 +205,7 @@ def test_pypi_finds_the_file_by_name(serve: Serve, tmp_path: Path) -> None:
 
 def test_pypi_without_the_file(serve: Serve, tmp_path: Path) -> None:
     serve(_index([]))
-    with pytest.raises(RuntimeFailure, match="has no file 'tool-1.0.tgz' of 'tool'"):
+    with pytest.raises(RuntimeFailure, match=r"has no file 'tool-1\.0\.tgz' of 'tool'"):
         ArtifactStore(tmp_path, {}).fetch(_spec("pypi", "tool"), Step())
 
 

@@ -46,7 +46,12 @@ def _read(archive: Path, wanted: dict[str, str]) -> list[tuple[str, bool, bytes]
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_named_files_and_folders(tmp_path: Path, kind: str) -> None:
-    entries = (("p/tool", 0o100755, b"T"), ("p/lib/a", 0o100644, b"A"), ("p/lib/b/c", 0o100755, b"C"), ("p/other", 0o100644, b"O"))
+    entries = (
+        ("p/tool", 0o100755, b"T"),
+        ("p/lib/a", 0o100644, b"A"),
+        ("p/lib/b/c", 0o100755, b"C"),
+        ("p/other", 0o100644, b"O"),
+    )
     archive = _tar(tmp_path / "a.tgz", *entries) if kind == "tar" else _zip(tmp_path / "a.whl", *entries)
     assert _read(archive, {"p/tool": "agent/bin/tool", "p/lib/": "agent/lib"}) == [
         ("agent/bin/tool", True, b"T"),
@@ -68,7 +73,7 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
 
 @pytest.mark.parametrize("wanted", [{"p/tool": "t"}, {"p/": "t"}])
 def test_a_link_is_refused(tmp_path: Path, wanted: dict[str, str]) -> None:
-    with pytest.raises(RuntimeFailure, match="'p/tool' in 'a.tgz' is no regular file"):
+    with pytest.raises(RuntimeFailure, match=r"'p/tool' in 'a\.tgz' is no regular file"):
         _read(_tar(tmp_path / "a.tgz", ("p/tool", 0o777, "/etc/passwd")), wanted)
 
 

@@ -87,8 +87,10 @@ def _archive(path: Path) -> Path:
 
 def _small(bundle: Bundle, archive: Path) -> tuple[Bundle, ImagePlan]:
     integrity = "sha256-" + base64.b64encode(hashlib.sha256(archive.read_bytes()).digest()).decode()
-    artifact = bundle.manifest.services["agent"].image.artifacts[0].model_copy(
-        update={"filename": archive.name, "integrity": integrity, "members": {"tool": "agent/bin/tool"}}
+    artifact = (
+        bundle.manifest.services["agent"]
+        .image.artifacts[0]
+        .model_copy(update={"filename": archive.name, "integrity": integrity, "members": {"tool": "agent/bin/tool"}})
     )
     changed = _with_artifact(bundle, artifact)
     return changed, plan_image(changed, "agent", base="debian", base_id="x", platform=artifact.platform)
@@ -160,7 +162,7 @@ def test_progress_goes_by_step(bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_failed_build_shows_its_last_lines(bundle: Bundle, tmp_path: Path) -> None:
-    lines = [{"stream": f"line {number}\n"} for number in range(40)]
+    lines: list[dict[str, object]] = [{"stream": f"line {number}\n"} for number in range(40)]
     api = _Api(*lines, {"stream": "E: Failed to fetch http://deb\n"}, {"error": "returned a non-zero code: 100"})
     with pytest.raises(RuntimeFailure, match="'agent' cannot be built: returned a non-zero code: 100") as caught:
         _build(bundle, tmp_path, api)

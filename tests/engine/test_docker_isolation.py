@@ -248,7 +248,7 @@ def _exec(control: Control, *argv: str) -> tuple[int, str]:
 
 
 def test_no_name_leaves_the_bottle(bottle: Bottle, control: Control, listeners: Listeners) -> None:
-    """Neither through the engine's resolver, which once forwarded for internal networks (CVE-2024-29018), nor past it."""
+    """Neither through the engine's resolver, which forwarded before CVE-2024-29018, nor past it."""
     inside = f"agent-{os.getpid()}.probe.test"
     outside = f"control-{os.getpid()}.probe.test"
     probes = [("name", inside, ""), *(("dns", server, inside) for server in (*INTERNET, "127.0.0.11"))]

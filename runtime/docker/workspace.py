@@ -137,11 +137,13 @@ def _protected(git: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _create_like(git: Path, path: Path, content: bytes | None) -> None:
-    """An empty folder, or a file, owned like the git directory."""
+    """An empty folder, or a file, owned like the git directory; never there half-written, for git may be looking."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
     if content is None:
-        path.mkdir()
+        new.mkdir()
     else:
-        path.write_bytes(content)
+        new.write_bytes(content)
     info = git.stat()
     if info.st_uid != os.geteuid():
-        os.chown(path, info.st_uid, info.st_gid)
+        os.chown(new, info.st_uid, info.st_gid)
+    new.rename(path)

@@ -119,6 +119,7 @@ def git(folder: Path, *argv: str) -> str:
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
     user = {"user": OWNER, "group": OWNER, "extra_groups": []} if os.getuid() == 0 else {}
     done = subprocess.run(  # type: ignore[call-overload]
-        ["git", *identity, *argv], cwd=folder, env=env, capture_output=True, text=True, check=True, **user
+        ["git", *identity, *argv], cwd=folder, env=env, capture_output=True, text=True, check=False, **user
     )
+    assert done.returncode == 0, done.stderr
     return str(done.stdout)

@@ -1,4 +1,4 @@
-"""What the manifest promises is what the kernel enforces, seen from inside and, where it can, by breaking against it."""
+"""What the manifest promises is what the kernel enforces, seen from inside and by breaking against it."""
 
 import os
 import re
@@ -55,7 +55,9 @@ def test_limits(bottle: Bottle, service: str) -> None:
     assert host["NanoCpus"] == int(min(limits.cpus, bottle.api.info()["NCPU"]) * 1e9)
     assert host["PidsLimit"] == limits.pids
     assert host["LogConfig"]["Config"]["max-size"]
-    _, pids = bottle.run("sh", "-c", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null", service=service)
+    _, pids = bottle.run(
+        "sh", "-c", "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null", service=service
+    )
     assert pids.split() == [str(limits.pids)]
 
 
@@ -79,14 +81,18 @@ def test_too_many_processes_fail_inside_and_not_on_the_host(bottle: Bottle) -> N
 def test_memory_beyond_the_limit_kills_what_asked_for_it(bottle: Bottle) -> None:
     """Of the sidecar, whose limit is small enough to fill."""
     limit = bottle.spec.bundle.manifest.services["egress"].limits.memory
-    status, _ = bottle.run("sh", "-c", f"head -c {limit * 2} /dev/zero | tail -c {limit * 2} > /dev/null", service="egress")
+    status, _ = bottle.run(
+        "sh", "-c", f"head -c {limit * 2} /dev/zero | tail -c {limit * 2} > /dev/null", service="egress"
+    )
     assert status in (137, 1, 143, 0)
     if status == 0:
         pytest.fail("twice the limit was taken")
 
 
 def test_memory_backed_places_are_bounded(bottle: Bottle) -> None:
-    status, output = bottle.run("sh", "-c", "head -c 33554432 /dev/zero > /run/egress/x; s=$?; rm -f /run/egress/x; exit $s", service="egress")
+    status, output = bottle.run(
+        "sh", "-c", "head -c 33554432 /dev/zero > /run/egress/x; s=$?; rm -f /run/egress/x; exit $s", service="egress"
+    )
     assert status != 0
     assert "No space left" in output
     _, mounts = bottle.run("cat", "/proc/mounts")

@@ -73,10 +73,16 @@ def test_what_was_typed_before_comes_in_and_its_end_is_seen(
 def test_exec_runs_beside_the_agent_with_its_env(bottle: Bottle, capfd: pytest.CaptureFixture[str]) -> None:
     with _stdin(b"fed\n"):
         status = bottle.runtime.exec(
-            bottle.name, ["sh", "-c", 'cat; echo "$HOME $EXTRA $HTTPS_PROXY"; id -u; exit 5'], tty=False, env={"EXTRA": "e"}
+            bottle.name,
+            ["sh", "-c", 'cat; echo "$HOME $EXTRA $HTTPS_PROXY"; id -u; exit 5'],
+            tty=False,
+            env={"EXTRA": "e"},
         )
     assert status == 5
-    assert capfd.readouterr().out == f"fed\n/home/agent e http://egress:3128\n{OWNER if os.getuid() == 0 else os.getuid()}\n"
+    assert (
+        capfd.readouterr().out
+        == f"fed\n/home/agent e http://egress:3128\n{OWNER if os.getuid() == 0 else os.getuid()}\n"
+    )
 
 
 def test_exec_of_what_is_not_there_is_an_exit_status(bottle: Bottle) -> None:
@@ -97,7 +103,9 @@ def test_a_taken_name_is_refused_and_the_bottle_there_lives(bottle: Bottle, make
         launch(twin, other)
     assert f"attach --name {bottle.name}" in caught.value.problems[0].fix
     assert bottle.inspect()["State"]["Running"]
-    assert all(bottle.spec.session in name or "-agent" in name or "-egress" in name for name in left(bottle.api, bottle.name))
+    assert all(
+        bottle.spec.session in name or "-agent" in name or "-egress" in name for name in left(bottle.api, bottle.name)
+    )
 
 
 def test_two_starts_of_one_name_at_once_leave_one(make_spec: SpecMaker, api: Any, runtime: DockerRuntime) -> None:
@@ -123,7 +131,10 @@ def test_two_starts_of_one_name_at_once_leave_one(make_spec: SpecMaker, api: Any
     winners = [outcome for outcome in outcomes if isinstance(outcome, str)]
     assert len(failures) == len(winners) == 1, outcomes
     assert "already up" in str(failures[0])
-    sessions = {part["Labels"]["bottlegen.session"] for part in api.networks(filters={"label": f"bottlegen.bottle={specs[0].bottle}"})}
+    sessions = {
+        part["Labels"]["bottlegen.session"]
+        for part in api.networks(filters={"label": f"bottlegen.bottle={specs[0].bottle}"})
+    }
     assert sessions == set(winners)
 
 
@@ -158,14 +169,20 @@ def test_remove_takes_a_network_that_someone_joined_by_hand(bottle: Bottle, api:
         api.remove_container(stranger, force=True)
 
 
-def test_an_egress_that_cannot_start_says_its_last_words(make_spec: SpecMaker, runtime: DockerRuntime, api: Any) -> None:
+def test_an_egress_that_cannot_start_says_its_last_words(
+    make_spec: SpecMaker, runtime: DockerRuntime, api: Any
+) -> None:
     spec = make_spec()
     runtime.prepare(spec, _NoProgress())
     runtime.create(spec)
-    runtime.place(spec.bottle, "egress", [
-        MaterialFile(path="/run/egress/extra-ca.pem", mode=0o600, data=b""),
-        MaterialFile(path="/run/egress/envoy.json", mode=0o600, data=b'{"no_such_field": 1}'),
-    ])
+    runtime.place(
+        spec.bottle,
+        "egress",
+        [
+            MaterialFile(path="/run/egress/extra-ca.pem", mode=0o600, data=b""),
+            MaterialFile(path="/run/egress/envoy.json", mode=0o600, data=b'{"no_such_field": 1}'),
+        ],
+    )
     with pytest.raises(RuntimeFailure, match="no_such_field"):
         runtime.wait_ready(spec.bottle, "egress", 10)
     runtime.remove(spec.bottle)
@@ -176,7 +193,10 @@ def test_material_is_in_memory_private_and_replaced_whole(bottle: Bottle) -> Non
     path = "/run/egress/sds/tokens.json"
     before = bottle.run("stat", "-c", "%i", path, service="egress")[1]
     bottle.runtime.place(bottle.name, "egress", [MaterialFile(path=path, mode=0o600, data=b"{}")])
-    mode, inode = bottle.run("stat", "-c", "%a %u", path, service="egress")[1], bottle.run("stat", "-c", "%i", path, service="egress")[1]
+    mode, inode = (
+        bottle.run("stat", "-c", "%a %u", path, service="egress")[1],
+        bottle.run("stat", "-c", "%i", path, service="egress")[1],
+    )
     assert mode == "600 65532\n"
     assert inode != before
     assert bottle.run("stat", "-f", "-c", "%T", "/run/egress", service="egress") == (0, "tmpfs\n")
@@ -349,7 +369,9 @@ def test_a_signal_that_ends_us_gives_the_terminal_back(shell: str, runtime: Dock
 
 def test_exec_with_a_terminal(shell: str, runtime: DockerRuntime) -> None:
     runtime.release_agent(shell)
-    keyboard = Keyboard(f"runtime.exec({shell!r}, ['bash', '-c', 'tty; stty size; read x; exit $x'], tty=True, env={{}})")
+    keyboard = Keyboard(
+        f"runtime.exec({shell!r}, ['bash', '-c', 'tty; stty size; read x; exit $x'], tty=True, env={{}})"
+    )
     keyboard.expect(r"/dev/pts/\d+\r\n33 99\r\n")
     keyboard.type("6\n")
     keyboard.expect(r"\[status 6\]")
@@ -365,8 +387,8 @@ from bottlegen.pins import load
 from bottlegen.pipeline import build, load_profile
 from runtime.base import LaunchSpec
 bundle = build(load_profile(str(PROFILES / "shell.toml")), load())
-spec = LaunchSpec(bottle={bottle!r}, session="killed", bundle=bundle, command=("sleep", "600"), tty=False, interactive=False,
-    workspace=Path({folder!r}), home=None, base_image="", outside_network="", terminal_env=())
+spec = LaunchSpec(bottle={bottle!r}, session="killed", bundle=bundle, command=("sleep", "600"), tty=False,
+    interactive=False, workspace=Path({folder!r}), home=None, base_image="", outside_network="", terminal_env=())
 print("begin", flush=True)
 with make_runtime() as runtime:
     launch(spec, runtime)

@@ -39,7 +39,9 @@ IDENTITY = ("-c", "user.name=Agent", "-c", "user.email=agent@example.org")
 
 def test_the_agent_commits_and_the_files_are_the_users(working: Bottle, repo: Path) -> None:
     assert working.run("sh", "-c", "echo hello > new.txt")[0] == 0
-    status, output = working.run("sh", "-c", f"git add new.txt && git {' '.join(IDENTITY)} commit -q -m two && git status --short")
+    status, output = working.run(
+        "sh", "-c", f"git add new.txt && git {' '.join(IDENTITY)} commit -q -m two && git status --short"
+    )
     assert (status, output) == (0, "")
     assert (repo / "new.txt").stat().st_uid == repo.stat().st_uid
     assert git(repo, "log", "-1", "--format=%s") == "two\n"

@@ -1,0 +1,229 @@
+"""Downloads are the pinned bytes or an error, whatever a registry does; registries here are in memory."""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+
+from bottlegen.errors import RuntimeFailure
+from bottlegen.manifest import ArtifactSpec
+from runtime import artifacts
+from runtime.artifacts import ArtifactStore
+
+DATA = b"the pinned archive" * 1000
+
+
+def _sri(data: bytes, algorithm: str = "sha512") -> str:
+    return f"{algorithm}-{base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
+
+
+def _spec(source: str = "npm", package: str = "@scope/tool", integrity: str = "") -> ArtifactSpec:
+    return ArtifactSpec.model_validate(
+        {
+            "platform": "linux/amd64",
+            "source": source,
+            "package": package,
+            "version": "1.0",
+            "filename": "tool-1.0.tgz",
+            "integrity": integrity or _sri(DATA),
+            "members": {"package/tool": "agent/bin/tool"},
+        }
+    )
+
+
+class Step:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.advanced: list[tuple[int, int]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def advance(self, done: int, total: int) -> None:
+        self.advanced.append((done, total))
+
+
+Answer = Callable[[requests.PreparedRequest], tuple[int, dict[str, str], bytes]]
+
+
+class _Body(io.BytesIO):
+    """Ends early when the server promised more than it has, as a cut connection does."""
+
+
+class Registry(BaseAdapter):
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self._answer = answer
+        self.requests: list[requests.PreparedRequest] = []
+
+    def send(self, request: requests.PreparedRequest, *args: object, **kwargs: object) -> requests.Response:
+        self.requests.append(request)
+        response = requests.Response()
+        response.status_code, headers, body = self._answer(request)
+        response.headers.update(headers)
+        response.url = str(request.url)
+        response.raw = _Body(body)
+        return response
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], Registry]:
+    def with_answer(answer: Answer) -> Registry:
+        registry = Registry(answer)
+
+        def session(env: object, ca_file: object) -> requests.Session:
+            made = requests.Session()
+            made.mount("https://", registry)
+            return made
+
+        monkeypatch.setattr(artifacts, "_session", session)
+        return registry
+
+    return with_answer
+
+
+Serve = Callable[[Answer], Registry]
+
+
+def _all(request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+    return 200, {"Content-Length": str(len(DATA))}, DATA
+
+
+def test_npm_url_and_cache(serve: Serve, tmp_path: Path) -> None:
+    registry = serve(_all)
+    store = ArtifactStore(tmp_path, {})
+    path = store.fetch(_spec(), Step())
+    assert path.read_bytes() == DATA
+    assert path.parent.name == hashlib.sha512(DATA).hexdigest()
+    assert [str(request.url) for request in registry.requests] == [
+        "https://registry.npmjs.org/@scope/tool/-/tool-1.0.tgz"
+    ]
+    assert store.fetch(_spec(), Step()) == path
+    assert len(registry.requests) == 1  # the second time nothing was asked for
+
+
+def test_another_registry(serve: Serve, tmp_path: Path) -> None:
+    registry = serve(_all)
+    ArtifactStore(tmp_path, {"npm_config_registry": "https://npm.example.org/mirror/"}).fetch(_spec(), Step())
+    assert registry.requests[0].url == "https://npm.example.org/mirror/@scope/tool/-/tool-1.0.tgz"
+
+
+def test_progress_ends_at_the_whole(serve: Serve, tmp_path: Path) -> None:
+    serve(_all)
+    step = Step()
+    ArtifactStore(tmp_path, {}).fetch(_spec(), step)
+    assert step.advanced[-1] == (len(DATA), len(DATA))
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_other_bytes_than_pinned_leave_nothing(serve: Serve, tmp_path: Path, algorithm: str) -> None:
+    serve(lambda request: (200, {}, DATA[:-1] + b"X"))
+    spec = _spec(integrity=_sri(DATA, algorithm))
+    with pytest.raises(RuntimeFailure, match=r"'tool-1\.0\.tgz' is not the pinned file") as caught:
+        ArtifactStore(tmp_path, {}).fetch(spec, Step())
+    assert spec.integrity in str(caught.value)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(serve: Serve, tmp_path: Path) -> None:
+    def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        begin = int(request.headers.get("Range", "bytes=0-")[6:-1])
+        rest = DATA[begin:]
+        return 206 if begin else 200, {"Content-Length": str(len(rest))}, rest[:7000]
+
+    registry = serve(answer)
+    assert ArtifactStore(tmp_path, {}).fetch(_spec(), Step()).read_bytes() == DATA
+    assert [request.headers.get("Range") for request in registry.requests] == [None, "bytes=7000-", "bytes=14000-"]
+
+
+def test_a_server_that_knows_no_ranges_starts_over(serve: Serve, tmp_path: Path) -> None:
+    registry = serve(_all)
+    store = ArtifactStore(tmp_path, {})
+    partial = store.path(_spec()).with_name("tool-1.0.tgz.partial")
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(DATA[:50])
+    assert store.fetch(_spec(), Step()).read_bytes() == DATA
+    assert registry.requests[0].headers["Range"] == "bytes=50-"
+
+
+def test_a_whole_partial_is_not_fetched_again(serve: Serve, tmp_path: Path) -> None:
+    serve(lambda request: (416, {}, b""))
+    store = ArtifactStore(tmp_path, {})
+    partial = store.path(_spec()).with_name("tool-1.0.tgz.partial")
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(DATA)
+    assert store.fetch(_spec(), Step()).read_bytes() == DATA
+
+
+def test_a_cut_that_never_ends_is_an_error(serve: Serve, tmp_path: Path) -> None:
+    serve(lambda request: (200, {"Content-Length": "10"}, b""))
+    with pytest.raises(RuntimeFailure, match=r"cannot download 'tool-1\.0\.tgz': the connection ended early"):
+        ArtifactStore(tmp_path, {}).fetch(_spec(), Step())
+
+
+def test_a_missing_file_names_status_and_address(serve: Serve, tmp_path: Path) -> None:
+    serve(lambda request: (404, {}, b""))
+    with pytest.raises(
+        RuntimeFailure, match=r"HTTP 404 from https://registry\.npmjs\.org/@scope/tool/-/tool-1\.0\.tgz"
+    ) as e:
+        ArtifactStore(tmp_path, {}).fetch(_spec(), Step())
+    assert "npm_config_registry" in e.value.problems[0].fix
+
+
+def _index(files: list[dict[str, str]]) -> Answer:
+    def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        if str(request.url).endswith("/tool/"):
+            assert request.headers["Accept"] == "application/vnd.pypi.simple.v1+json"
+            return 200, {}, json.dumps({"files": files}).encode()
+        return _all(request)
+
+    return answer
+
+
+def test_pypi_finds_the_file_by_name(serve: Serve, tmp_path: Path) -> None:
+    files = [
+        {"filename": "other", "url": "https://x/other"},
+        {"filename": "tool-1.0.tgz", "url": "../../p/tool-1.0.tgz#h"},
+    ]
+    registry = serve(_index(files))
+    store = ArtifactStore(tmp_path, {"PIP_INDEX_URL": "https://pypi.example.org/simple/"})
+    assert store.fetch(_spec("pypi", "tool"), Step()).read_bytes() == DATA
+    assert [str(request.url).split("#")[0] for request in registry.requests] == [
+        "https://pypi.example.org/simple/tool/",
+        "https://pypi.example.org/p/tool-1.0.tgz",
+    ]
+
+
+def test_pypi_without_the_file(serve: Serve, tmp_path: Path) -> None:
+    serve(_index([]))
+    with pytest.raises(RuntimeFailure, match=r"has no file 'tool-1\.0\.tgz' of 'tool'"):
+        ArtifactStore(tmp_path, {}).fetch(_spec("pypi", "tool"), Step())
+
+
+def test_an_index_without_json_says_so(serve: Serve, tmp_path: Path) -> None:
+    serve(lambda request: (200, {}, b"<html>"))
+    with pytest.raises(RuntimeFailure, match=r"does not speak the JSON form of the simple API"):
+        ArtifactStore(tmp_path, {}).fetch(_spec("pypi", "tool"), Step())
+
+
+def test_proxies_come_from_the_given_env_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://wrong:1")
+    session = artifacts._session({"HTTPS_PROXY": "http://right:2", "no_proxy": "localhost"}, None)
+    settings = session.merge_environment_settings("https://x.test/", {}, None, None, None)
+    assert settings["proxies"]["https"] == "http://right:2"
+    session.close()
+
+
+def test_an_unreadable_ca_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(gzip.compress(b"no certificate"))
+    with pytest.raises(RuntimeFailure, match=f"cannot read certificates from '{tmp_path / 'ca.pem'}'"):
+        artifacts._session({"SSL_CERT_FILE": str(tmp_path / "ca.pem")}, None)

@@ -5,8 +5,7 @@ Looked for at $BOTTLEGEN_HOST_CONFIG, else $XDG_CONFIG_HOME/bottlegen/host.toml,
 
 import ipaddress
 import os
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,9 +18,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
-from bottlegen.errors import HostError, Problem, Where
+from bottlegen.diagnosis import unknown
+from bottlegen.errors import HostError, Problem, ProfileError
 from bottlegen.hostview import HostView
+from bottlegen.source import Source, parse
+from bottlegen.wording import Keys, dotted
 
 CONFIG_VARIABLE = "BOTTLEGEN_HOST_CONFIG"
 _MAX_BYTES = 1024 * 1024
@@ -136,32 +139,38 @@ def load_host(env: Mapping[str, str], home: Path) -> HostConfig:
 
 def parse_host(data: bytes, name: str) -> HostConfig:
     """Read host.toml's bytes; `name` stands in messages."""
-    if len(data) > _MAX_BYTES:
-        raise HostError(Problem(what=f"larger than {_MAX_BYTES} bytes", where=Where(file=name)))
     try:
-        raw = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as e:
-        raise HostError(Problem(what=f"not TOML: {e}", where=Where(file=name), fix="mend the syntax")) from e
+        source = parse(name if name.endswith(".toml") else f"{name}.toml", data)
+    except ProfileError as e:
+        raise HostError(e.problems) from e
+    flaws = [Problem(what=flaw.what, where=source.where(flaw.keys), fix=flaw.fix) for flaw in source.flaws]
+    if flaws:
+        raise HostError(flaws)
     try:
-        return HostConfig.model_validate(raw)
+        return HostConfig.model_validate(source.data)
     except ValidationError as e:
-        raise HostError([_problem(error["loc"], error["msg"], error["type"], name) for error in e.errors()]) from e
+        raise HostError([_problem(error, source) for error in e.errors(include_url=False)]) from e
 
 
-def _problem(location: tuple[int | str, ...], message: str, kind: str, name: str) -> Problem:
-    field = ".".join(str(part) for part in location)
-    if kind == "extra_forbidden":
-        return Problem(
-            what=f"unknown field '{location[-1]}'",
-            where=Where(file=name, field=field),
-            fix="use one of secrets, upstream, images, docker, runtime and their fields (docs/host.md)",
-        )
-    what = message.removeprefix("Value error, ")
-    return Problem(
-        what=what[:1].lower() + what[1:],
-        where=Where(file=name, field=field),
-        fix="see docs/host.md",
-    )
+def _problem(error: ErrorDetails, source: Source) -> Problem:
+    keys = tuple(part for part in error["loc"] if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        what, fix = unknown(keys, _fields_beside(keys))
+    else:
+        text = error["msg"].removeprefix("Value error, ")
+        what, fix = f"{dotted(keys)}: {text[:1].lower()}{text[1:]}", "see docs/host.md for what stands here"
+    return Problem(what=what, where=source.where(keys), fix=fix)
+
+
+def _fields_beside(keys: Keys) -> Iterable[str]:
+    """The names that could stand where `keys` ends."""
+    table: type[BaseModel] = HostConfig
+    for key in keys[:-1]:
+        field = table.model_fields.get(str(key))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return SecretSource.model_fields
+        table = field.annotation
+    return table.model_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,27 +51,22 @@ def effective_values(
     env: Mapping[str, str],
     sources: Mapping[str, SecretSource],
     provisioned: Mapping[str, Secret],
-) -> dict[str, Secret]:
+) -> tuple[dict[str, Secret], dict[str, Problem]]:
     """Values of `refs` by rising precedence: the host's environment, host.toml's sources, what a provider provisioned.
 
-    Only the named refs are read or run. SecretError lists every source that failed; no value stands in it.
+    Only the named refs are read or run. The second part has a problem for each ref whose source failed; no value
+    stands in it.
     """
     found = {ref: Secret(env[ref]) for ref in refs if ref in env}
-    problems = []
+    failed: dict[str, Problem] = {}
     for ref in sorted(refs & sources.keys() - provisioned.keys()):
+        found.pop(ref, None)  # a named source is the only one: the variable must not stand in for it silently
         value = _read(sources[ref], env)
         if isinstance(value, Problem):
-            problems.append(Problem(what=f"secret '{ref}': {value.what}", fix=value.fix))
-        elif value is None:
-            found.pop(ref, None)
-        else:
+            failed[ref] = Problem(what=f"secret '{ref}': {value.what}", fix=value.fix)
+        elif value is not None:
             found[ref] = value
-    if problems:
-        raise SecretError(problems)
-    return {
-        **found,
-        **{ref: value for ref, value in provisioned.items() if ref in refs},
-    }
+    return {**found, **{ref: value for ref, value in provisioned.items() if ref in refs}}, failed
 
 
 def _read(source: SecretSource, env: Mapping[str, str]) -> Secret | Problem | None:

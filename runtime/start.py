@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.bundle import Bundle
-from bottlegen.errors import BottlegenError
+from bottlegen.errors import BottlegenError, Problem, SecretError
 from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
@@ -43,13 +43,26 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     """Ask the provider, read the secrets, check the trust: everything that can be missing is missed here, at once."""
     tokens = secrets.read_tokens(bundle.data("tokens.json"))
     refs = frozenset(tokens.values())
-    provision = PROVIDERS[bundle.manifest.provider].provision_host(refs, host.view(int(_now().timestamp())))
-    values = secrets.effective_values(refs, env=host.env, sources=host.config.secrets, provisioned=dict(provision.env))
-    return Gathered(
-        provision=provision,
-        values=secrets.resolve(tokens, values),
-        extra_trust=host.extra_trust(),
+    provider = PROVIDERS[bundle.manifest.provider]
+    problems: list[Problem] = []
+    provision = HostProvision()
+    try:
+        provision = provider.provision_host(refs, host.view(int(_now().timestamp())))
+    except SecretError as e:
+        problems += e.problems
+        refs -= provider.token_refs  # said once is enough
+    values, failed = secrets.effective_values(
+        refs, env=host.env, sources=host.config.secrets, provisioned=dict(provision.env)
     )
+    problems += failed.values()
+    wanted = {slot: ref for slot, ref in tokens.items() if ref in refs - failed.keys()}
+    try:
+        resolved = secrets.resolve(wanted, values)
+    except SecretError as e:
+        raise SecretError([*problems, *e.problems]) from e
+    if problems:
+        raise SecretError(problems)
+    return Gathered(provision=provision, values=resolved, extra_trust=host.extra_trust())
 
 
 def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> None:

@@ -150,10 +150,10 @@ class Arena:
 
     def leftovers(self) -> list[str]:
         """Everything in the engine that carries the label of a bottle of this arena."""
-        labelled: dict[str, str | list[str] | bool] = {"label": "bottlegen.bottle"}
-        containers = [str(item.name) for item in self.engine.containers.list(all=True, filters=labelled)]
-        networks = [str(item.name) for item in self.engine.networks.list(filters=labelled)]
-        volumes = [str(item.name) for item in self.engine.volumes.list(filters=labelled)]
+        api, labelled = self.engine.api, {"label": "bottlegen.bottle"}
+        containers = [name.lstrip("/") for item in api.containers(all=True, filters=labelled) for name in item["Names"]]
+        networks = [item["Name"] for item in api.networks(filters=labelled)]
+        volumes = [item["Name"] for item in api.volumes(filters=labelled)["Volumes"] or ()]
         return [name for name in (*containers, *networks, *volumes) if self.canary[:8] in name]
 
 

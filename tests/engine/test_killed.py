@@ -1,4 +1,4 @@
-"""`up` killed at any moment: one `down` removes what it left, a second finds nothing, and the user's files are whole."""
+"""`up` killed at any moment: one `down` removes what it left, a second finds nothing, and the user's files live."""
 
 import random
 import signal

@@ -1,0 +1,154 @@
+"""The start sequence on a runtime that records: its order, what is missed at once, and that any failure undoes it."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bottlegen.errors import RuntimeFailure, SecretError
+from bottlegen.pins import load as load_pins
+from bottlegen.pipeline import build, load_profile
+from runtime.base import Endpoints, LaunchSpec, MaterialFile
+from runtime.host import Host, parse_host
+from runtime.start import gather, refresh, start
+from tests.pretend.login import CodexLogin
+
+STEPS = ["check", "prepare", "create", "place egress", "wait_ready", "create_agent", "place agent"]
+
+
+class Recorder:
+    """Stands for a runtime: writes down each step, and fails at the one it is told to."""
+
+    name = "recorder"
+
+    def __init__(self, fails_at: str = "", error: BaseException | None = None) -> None:
+        self.steps: list[str] = []
+        self.placed: dict[str, list[MaterialFile]] = {}
+        self.fails_at, self.error = fails_at, error
+
+    def _step(self, name: str) -> None:
+        self.steps.append(name)
+        if name == self.fails_at and self.error:
+            raise self.error
+
+    def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
+        self.placed.setdefault(service, []).extend(files)
+        self._step(f"place {service}")
+
+    def create(self, spec: LaunchSpec) -> Endpoints:
+        self._step("create")
+        return Endpoints(address="192.0.2.1")
+
+    def remove(self, bottle: str, *, session: str = "") -> bool:
+        self._step(f"remove {session}")
+        return True
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: self._step(name)
+
+
+class Silent:
+    def step(self, title: str) -> Any:
+        return nullcontext()
+
+
+def _host(tmp_path: Path, *, expires_in: int | None = 86400, config: str = "", **env: str) -> Host:
+    if expires_in is not None:
+        (tmp_path / ".codex").mkdir(exist_ok=True)
+        login = CodexLogin(expires=int(time.time()) + expires_in, canary="canary-0451")
+        (tmp_path / ".codex" / "auth.json").write_text(login.auth_json())
+    return Host(env=env, home=tmp_path, config=parse_host(config.encode(), "host.toml"))
+
+
+_PROFILE = """
+[agent_provider]
+template = "codex"
+forward_host_credentials = true
+[[egress.routes]]
+host = "api.example.com"
+auth = { token_ref = "MY_TOKEN" }
+[[egress.routes]]
+host = "git.example.com"
+auth = { token_ref = "GIT_TOKEN" }
+"""
+
+
+def _spec(home: Path | None = None) -> LaunchSpec:
+    bundle = build(load_profile("dev.toml", lambda _: _PROFILE.encode()), load_pins())
+    return LaunchSpec(
+        bottle="dev", session="s1", bundle=bundle, command=(), tty=False, interactive=True, workspace=None, home=home,
+        base_image="", outside_network="", terminal_env=(),
+    )  # fmt: skip
+
+
+def test_order(tmp_path: Path) -> None:
+    recorder = Recorder()
+    start(_spec(), recorder, _host(tmp_path, MY_TOKEN="canary-1", GIT_TOKEN="canary-2"), Silent())  # type: ignore[arg-type]
+    assert sorted(recorder.steps) == sorted(STEPS)
+    assert [step for step in recorder.steps if step not in ("wait_ready", "create_agent")] == [
+        step for step in STEPS if step not in ("wait_ready", "create_agent")
+    ]
+    assert recorder.steps.index("wait_ready") < recorder.steps.index("place agent")
+
+
+@pytest.mark.parametrize("step", STEPS[2:])
+@pytest.mark.parametrize("error", [RuntimeFailure("broken", fix="mend it"), KeyboardInterrupt(), ValueError("a bug")])
+def test_any_failure_undoes_this_session(tmp_path: Path, step: str, error: BaseException) -> None:
+    recorder = Recorder(step, error)
+    with pytest.raises(type(error)):
+        start(_spec(), recorder, _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b"), Silent())  # type: ignore[arg-type]
+    assert recorder.steps[-1] == "remove s1"
+
+
+def test_nothing_is_made_before_all_secrets_are_there(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with pytest.raises(SecretError) as caught:
+        start(_spec(), recorder, _host(tmp_path, expires_in=None, GIT_TOKEN=""), Silent())  # type: ignore[arg-type]
+    text = str(caught.value)
+    assert "no Codex login on this host" in text
+    assert "secret 'MY_TOKEN' is not set" in text
+    assert "secret 'GIT_TOKEN' is set but empty" in text
+    assert "CODEX_HOST_CREDENTIAL_TOKEN_REF" not in text
+    assert recorder.steps == ["check"]
+
+
+def test_credentials_reach_the_sidecar_alone(tmp_path: Path) -> None:
+    recorder = Recorder()
+    host = _host(tmp_path, MY_TOKEN="canary-1", GIT_TOKEN="canary-2")
+    start(_spec(), recorder, host, Silent())  # type: ignore[arg-type]
+    needles = [value.reveal().encode() for value in gather(_spec().bundle, host).values.values()]
+    assert len(needles) == 3
+    at = {service: b"".join(file.data for file in files) for service, files in recorder.placed.items()}
+    assert all(needle in at["egress"] for needle in needles)
+    assert not any(needle in at["agent"] for needle in needles)
+    assert not any(needle.decode() in repr(recorder.placed) for needle in needles)
+
+
+def test_seeds_do_not_replace_what_the_agent_has(tmp_path: Path) -> None:
+    home = tmp_path / "kept"
+    (home / ".codex").mkdir(parents=True)
+    (home / ".codex" / "config.toml").write_text("mine")
+    recorder = Recorder()
+    start(_spec(home), recorder, _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b"), Silent())  # type: ignore[arg-type]
+    paths = {file.path for file in recorder.placed["agent"]}
+    assert "/home/agent/.codex/config.toml" not in paths
+    assert {"/home/agent/.codex/auth.json", "/run/bottle/ca.crt"} <= paths
+
+
+def test_refresh_places_credentials_again_and_nothing_else(tmp_path: Path) -> None:
+    recorder = Recorder()
+    slots = refresh(_spec().bundle, "dev", recorder, _host(tmp_path, MY_TOKEN="new-1", GIT_TOKEN="new-2"))  # type: ignore[arg-type]
+    assert len(slots) == 3
+    assert len(recorder.placed["egress"]) == 3
+    assert [file.path for file in recorder.placed["agent"]] == ["/home/agent/.codex/auth.json"]
+
+
+def test_a_ca_file_that_is_none_is_missed_before_anything_is_made(tmp_path: Path) -> None:
+    recorder = Recorder()
+    host = _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b", SSL_CERT_FILE=str(tmp_path / "absent.pem"))
+    with pytest.raises(Exception, match="cannot read the CA file"):
+        start(_spec(), recorder, host, Silent())  # type: ignore[arg-type]
+    assert recorder.steps == ["check"]

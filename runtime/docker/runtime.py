@@ -40,6 +40,7 @@ class DockerRuntime:
         self._images: dict[str, str] = {}
         self._addresses: dict[str, dict[str, str]] = {}
         self._waiting: dict[tuple[str, str], Stream] = {}
+        self._begun: dict[tuple[str, str], Stream] = {}
         self._held: dict[str, list[MaterialFile]] = {}
 
     @cached_property
@@ -48,7 +49,7 @@ class DockerRuntime:
 
     def close(self) -> None:
         """Give back the connections to the engine; what runs there stays."""
-        for stream in self._waiting.values():
+        for stream in (*self._waiting.values(), *self._begun.values()):
             stream.close()
         if "engine" in self.__dict__:
             self.engine.api.close()
@@ -125,7 +126,7 @@ class DockerRuntime:
                 raise
             if leaves:
                 api.connect_container_to_network(container, inside, aliases=[name])
-            stream = streams.attach(api, container, tty=False, stdin=True, output=False)
+            stream = streams.attach(api, container, tty=False, stdin=True, output=True)
             self._waiting[spec.bottle, name] = stream
             api.start(container)
             return networks.address(api, container, inside)
@@ -142,7 +143,7 @@ class DockerRuntime:
         with translated(f"hand its material to service '{service}'"):
             stream.send(pack(files))
             stream.end_input()
-            stream.close()
+        self._begun[bottle, service] = stream
 
     def _exec_place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, opens: bool) -> None:
         api = self.engine.api
@@ -162,16 +163,15 @@ class DockerRuntime:
             )
 
     def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
+        """The entry script says when the port listens, on the stream that brought the material: nothing is polled."""
         api, container = self.engine.api, naming.container(bottle, service)
-        end = time.monotonic() + seconds
+        stream = self._begun.pop((bottle, service))
+        ready = stream.says(_READY, seconds)
+        stream.close()
+        if ready:
+            return
         with translated(f"wait for service '{service}'"):
-            while True:
-                running = api.inspect_container(container)["State"]["Running"]
-                if _READY in api.logs(container, stdout=False, stderr=True):
-                    return
-                if not running or time.monotonic() > end:
-                    break
-                time.sleep(0.02)
+            running = api.inspect_container(container)["State"]["Running"]
             last = api.logs(container, tail=15).decode(errors="replace").strip()
         what = f"is not ready after {seconds:g} s" if running else "ended instead of getting ready"
         lines = "\n".join(f"  | {line}" for line in last.splitlines()) or "  | (no output)"
@@ -241,8 +241,9 @@ class DockerRuntime:
         return removal.remove(self.engine, bottle, session)
 
     def _forget(self, bottle: str) -> None:
-        for key in [key for key in self._waiting if key[0] == bottle]:
-            self._waiting.pop(key).close()
+        for kept in (self._waiting, self._begun):
+            for key in [key for key in kept if key[0] == bottle]:
+                kept.pop(key).close()
         self._held.pop(bottle, None)
         self._addresses.pop(bottle, None)
 

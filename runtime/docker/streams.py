@@ -1,6 +1,7 @@
 """Two-way streams to a container or an exec: raw with a TTY, else frames of stdout and stderr (Engine API: attach)."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -33,6 +34,17 @@ class Stream:
         """(STDOUT or STDERR, bytes) until the process closes its side; everything is STDOUT with a TTY."""
         with suppress(OSError, ValueError):
             yield from self._raw() if self._tty else self._frames()
+
+    def says(self, text: bytes, seconds: float) -> bool:
+        """Whether `text` comes on the output within this time; reads up to it."""
+        end, seen = time.monotonic() + seconds, b""
+        self._socket.settimeout(seconds)
+        for _, data in self.output():
+            seen = seen[-len(text) :] + data
+            if text in seen:
+                return True
+            self._socket.settimeout(max(0.001, end - time.monotonic()))
+        return False
 
     def close(self) -> None:
         with suppress(OSError):

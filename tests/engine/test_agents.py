@@ -1,4 +1,4 @@
-"""The real agents, unmodified, in bottles of the real engine: they take a turn, and the token is nowhere but upstream."""
+"""The real agents, unmodified, in bottles of the real engine take a turn, and the token is nowhere but upstream."""
 
 import json
 from pathlib import Path

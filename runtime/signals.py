@@ -2,11 +2,13 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Never
 
+_Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -17,21 +19,26 @@ def _leave(number: int, _: FrameType | None) -> Never:
 @contextmanager
 def undoing_on_end() -> Iterator[None]:
     """SIGTERM and SIGHUP (the terminal is gone) unwind the block like an exit, so that its cleaning up runs."""
-    before = {number: signal.signal(number, _leave) for number in _ENDING}
-    try:
+    with _handled(_ENDING, _leave):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Let the block, a second of cleaning up, finish: who presses Ctrl-C twice wants it gone, not half gone."""
-    numbers = (signal.SIGINT, *_ENDING)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    with _handled((signal.SIGINT, *_ENDING), signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handled(numbers: Sequence[signal.Signals], handler: _Handler) -> Iterator[None]:
+    """Only the main thread gets signals, and only it may say what becomes of them; elsewhere there is nothing to do."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -165,7 +165,10 @@ class DockerRuntime:
     def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
         """The entry script says when the port listens, on the stream that brought the material: nothing is polled."""
         api, container = self.engine.api, naming.container(bottle, service)
-        stream = self._begun.pop((bottle, service))
+        stream = self._begun.pop((bottle, service), None)
+        if stream is None:  # another process brought it: what was said since is in the log
+            with translated(f"wait for service '{service}'"):
+                stream = streams.attach(api, container, tty=False, stdin=False, output=True, since_start=True)
         ready = stream.says(_READY, seconds)
         stream.close()
         if ready:

@@ -63,14 +63,16 @@ class Stream:
                 yield (STDERR if header[0] == STDERR else STDOUT), data
 
 
-def attach(api: Api, container: str, *, tty: bool, stdin: bool, output: bool, detach_keys: str = "") -> Stream:
+def attach(
+    api: Api, container: str, *, tty: bool, stdin: bool, output: bool, detach_keys: str = "", since_start: bool = False
+) -> Stream:
     """Join the main process of a container, which may be created but not started."""
     params: dict[str, int | str] = {
         "stdin": int(stdin),
         "stdout": int(output),
         "stderr": int(output),
         "stream": 1,
-        "logs": 0,
+        "logs": int(since_start),
     }
     if detach_keys:
         params["detachKeys"] = detach_keys

@@ -1,0 +1,192 @@
+"""The tasks as a user types them, in a project of their own: what they print and their status, never a traceback."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_PROFILE = """
+[agent_provider]
+template = "shell"
+
+[[egress.routes]]
+host = "api.example.com"
+methods = ["GET"]
+auth = { token_ref = "MY_TOKEN" }
+"""
+
+
+class Project:
+    """A folder with profiles, where the console script runs as in a user's repository."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "profiles").mkdir(parents=True)
+        self.write("dev", _PROFILE)
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / "profiles" / f"{name}.toml").write_text(text)
+
+    def run(self, *argv: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        whole = {"PATH": os.environ["PATH"], "HOME": str(self.folder.parent / "home"), "PYTHONPATH": str(ROOT), **env}
+        done = subprocess.run(
+            [sys.executable, "-m", "runtime.cli", *argv], cwd=cwd or self.folder, env=whole,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project")
+
+
+def test_build_then_unchanged_then_stale(project: Project) -> None:
+    assert project.run("build").stdout.startswith("written    bundles/dev  sha256-")
+    assert project.run("build").stdout.startswith("unchanged  bundles/dev")
+    assert project.run("build", "--check").returncode == 0
+    project.write("dev", _PROFILE.replace("GET", "POST"))
+    check = project.run("build", "--check")
+    assert check.returncode == 13
+    assert "bundle 'bundles/dev' is stale or altered:\n      ~ manifest.json\n      ~ routes.json" in check.stderr
+    assert "fix: bottlegen build --profile dev" in check.stderr
+
+
+def test_build_elsewhere_writes_nothing_here(project: Project, tmp_path: Path) -> None:
+    done = project.run("build", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "dev" / "manifest.json").is_file()
+    assert not (project.folder / "bundles").exists()
+
+
+def test_one_bad_profile_leaves_all_bundles_as_they_were(project: Project) -> None:
+    project.run("build")
+    before = (project.folder / "bundles" / "dev" / "manifest.json").read_bytes()
+    project.write("dev", _PROFILE.replace("GET", "HEAD"))
+    project.write("broken", _PROFILE.replace("methods", "methdos"))
+    done = project.run("build")
+    assert done.returncode == 11
+    assert "error: unknown field 'methdos'\n  --> profiles/broken.toml:7  egress.routes[0].methdos" in done.stderr
+    assert "did you mean 'methods'?" in done.stderr
+    assert (project.folder / "bundles" / "dev" / "manifest.json").read_bytes() == before
+
+
+def test_hash_writes_nothing_and_is_the_built_one(project: Project) -> None:
+    printed = project.run("hash", "--profile", "dev").stdout.strip()
+    assert not (project.folder / "bundles").exists()
+    assert printed in project.run("build").stdout
+    assert project.run("hash", "--profile", "profiles/dev.toml").stdout.strip() == printed
+
+
+def test_names_are_found_upward_then_shipped(project: Project) -> None:
+    below = project.folder / "a" / "b"
+    below.mkdir(parents=True)
+    assert project.run("hash", "--profile", "dev", cwd=below).returncode == 0
+    assert project.run("hash", "--profile", "codex", cwd=below).returncode == 0
+
+
+def test_the_search_ends_at_the_repository(project: Project) -> None:
+    inner = project.folder / "inner"
+    (inner / ".git").mkdir(parents=True)
+    assert project.run("hash", "--profile", "dev", cwd=inner).returncode == 10
+
+
+def test_a_wrong_name_lists_the_right_ones(project: Project) -> None:
+    done = project.run("up", "--profile", "codx")
+    assert done.returncode == 10
+    assert done.stderr == (
+        "error: no profile 'codx'\n  fix: use one of claude, codex, dev, shell - did you mean 'codex'?\n"
+    )
+    assert "no profile given" in project.run("show").stderr
+
+
+def test_up_refuses_what_is_missing_stale_or_altered(project: Project) -> None:
+    missing = project.run("up", "--profile", "dev")
+    assert (missing.returncode, "has no bundle at" in missing.stderr) == (13, True)
+    project.run("build")
+    env = project.folder / "bundles" / "dev" / "agent" / "env.json"
+    env.write_text(env.read_text().replace("egress", "elsewhere"))
+    altered = project.run("up", "--profile", "dev")
+    assert (altered.returncode, "has other bytes than the manifest says" in altered.stderr) == (13, True)
+    project.run("build")
+    project.write("dev", _PROFILE.replace("GET", "POST"))
+    stale = project.run("up", "--profile", "dev")
+    assert (stale.returncode, "is not what profile 'dev' builds now" in stale.stderr) == (13, True)
+    assert "bottlegen build --profile dev" in stale.stderr
+    assert "up --dev" in stale.stderr
+
+
+def test_without_an_engine(project: Project) -> None:
+    project.run("build")
+    done = project.run("up", "--profile", "dev", DOCKER_HOST="unix:///nonexistent/docker.sock", MY_TOKEN="x")
+    assert done.returncode == 16
+    assert done.stderr.startswith("error: ")
+    assert "fix: " in done.stderr
+
+
+def test_a_workspace_that_holds_the_home_is_refused(project: Project) -> None:
+    project.run("build")
+    home = project.folder.parent / "home"
+    home.mkdir()
+    done = project.run("up", "--profile", "dev", "--workspace", str(home.parent))
+    assert (done.returncode, "holds your home folder" in done.stderr) == (10, True)
+
+
+def test_a_bad_host_toml_is_named_with_its_line(project: Project, tmp_path: Path) -> None:
+    project.run("build")
+    (tmp_path / "host.toml").write_text("[upstream]\nca_fil = 'x'\n")
+    done = project.run("up", "--profile", "dev", BOTTLEGEN_HOST_CONFIG=str(tmp_path / "host.toml"))
+    assert (done.returncode, f"--> {tmp_path}/host.toml:2  upstream.ca_fil" in done.stderr) == (14, True)
+
+
+def test_show_is_what_the_bundle_says(project: Project) -> None:
+    document = json.loads(project.run("show", "--profile", "dev", "--json").stdout)
+    assert document["routes"] == [
+        {
+            "host": "api.example.com", "port": 443, "methods": ["GET"], "paths": "any", "credential": "MY_TOKEN",
+            "rule": "api.example.com:443/0", "tls_passthrough": False,
+        }
+    ]  # fmt: skip
+    assert document["hash"] == project.run("hash", "--profile", "dev").stdout.strip()
+    claude = json.loads(project.run("show", "--profile", "claude", "--json").stdout)
+    assert claude["hidden_env"] == ["CLAUDE_CODE_OAUTH_TOKEN"]
+    assert "CLAUDE_CODE_OAUTH_TOKEN" not in claude["env"]
+    shown = project.run("show", "--profile", "dev").stdout
+    assert "api.example.com" in shown
+    assert "<MY_TOKEN>" in shown
+
+
+def test_the_console_script_completes_and_explains(project: Project) -> None:
+    listed = project.run("--list").stdout
+    for name in ("build", "show", "hash", "up", "attach", "exec", "shell", "logs", "ps", "down", "refresh"):
+        assert f"\n  {name} " in listed
+        assert "invoke" in project.run(name, "--help").stdout or name == "ps"
+    assert "complete -F" in project.run("--print-completion-script", "bash").stdout
+
+
+def test_help_and_build_load_no_engine() -> None:
+    code = (
+        "import sys; sys.argv = ['bottlegen', 'hash', '--profile', 'shell']; from runtime.cli import main; main();"
+        "late = {'docker', 'requests', 'rich', 'cryptography', 'keyring'} & set(sys.modules); assert not late, late"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("script") is None, reason="util-linux' script makes the terminal")
+def test_errors_are_coloured_on_a_terminal_alone(project: Project) -> None:
+    command = f"{sys.executable} -m runtime.cli up --profile codx"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    env.pop("NO_COLOR", None)
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], cwd=project.folder, env=env, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "\x1b[" in done.stdout
+    assert "\x1b[" not in project.run("up", "--profile", "codx").stderr

@@ -87,13 +87,14 @@ def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
         static_hosts=host.config.upstream.hosts,
     )
     tokens = material.token_files(spec.bundle, gathered.values)
-    runtime.place(
-        spec.bottle,
-        "egress",
-        material.egress_files(config, authority, tokens, gathered.extra_trust),
-    )
+    files = material.egress_files(config, authority, tokens, gathered.extra_trust)
+
+    def sidecar() -> None:
+        runtime.place(spec.bottle, "egress", files)
+        runtime.wait_ready(spec.bottle, "egress", READY_SECONDS)
+
     with ThreadPoolExecutor(max_workers=1) as pool:
-        ready = pool.submit(runtime.wait_ready, spec.bottle, "egress", READY_SECONDS)
+        ready = pool.submit(sidecar)
         runtime.create_agent(spec, material.exact_hosts(spec.bundle))
         ready.result()
     runtime.place(

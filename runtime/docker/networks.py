@@ -1,13 +1,16 @@
 """A bottle's networks: `inside` has no way out and no host on it; only sidecars that must leave are on `outside`."""
 
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
+from bottlegen.errors import RuntimeFailure
 from runtime.base import LaunchSpec
 from runtime.docker import naming
 from runtime.docker.engine import Api, Engine, translated
 
 INSIDE, OUTSIDE = "inside", "outside"
 _ISOLATED_SINCE = (28, 0)
+_POLL_SECONDS = 0.01
 
 
 def create(engine: Engine, spec: LaunchSpec) -> tuple[str, str]:
@@ -37,6 +40,17 @@ def _isolation(engine: Engine) -> dict[str, str]:
     return {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
 
-def address(api: Api, container: str, network: str) -> str:
-    """The IPv4 address of a started container on a network."""
-    return str(api.inspect_container(container)["NetworkSettings"]["Networks"][network]["IPAddress"])
+def address(api: Api, container: str, network: str, starting: Future[None]) -> str:
+    """The IPv4 address of a starting container on a network, as soon as it has one; the start's error when it fails.
+
+    Asked of the network: the engine answers for a container only once its start is over.
+    """
+    while True:
+        over = starting.done()
+        place = (api.inspect_network(network)["Containers"] or {}).get(container, {})
+        if found := str(place.get("IPv4Address", "")).partition("/")[0]:
+            return found
+        if over:
+            starting.result()
+            raise RuntimeFailure(f"the engine gave no address on network '{network}'", fix="bottlegen up again")
+        time.sleep(_POLL_SECONDS)

@@ -88,10 +88,9 @@ def test_order(tmp_path: Path) -> None:
     recorder = Recorder()
     start(_spec(), recorder, _host(tmp_path, MY_TOKEN="canary-1", GIT_TOKEN="canary-2"), Silent())  # type: ignore[arg-type]
     assert sorted(recorder.steps) == sorted(STEPS)
-    assert [step for step in recorder.steps if step not in ("wait_ready", "create_agent")] == [
-        step for step in STEPS if step not in ("wait_ready", "create_agent")
-    ]
-    assert recorder.steps.index("wait_ready") < recorder.steps.index("place agent")
+    at = recorder.steps.index
+    assert at("check") < at("prepare") < at("create") < at("place egress") < at("wait_ready") < at("place agent")
+    assert at("create") < at("create_agent") < at("place agent")
 
 
 @pytest.mark.parametrize("step", STEPS[2:])

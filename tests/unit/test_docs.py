@@ -39,6 +39,7 @@ def project(tmp_path):
         ("[a](https://example.com/nowhere)", None),
         ("```\n[a](nowhere.md)\n```", None),
         ("`test_no_way_out` and `tests/test_walls.py`", None),
+        ("`docs/NAME.md` and `tests/test_NAME.py`", None),
         ("[a](nowhere.md)", "docs/page.md: broken link 'nowhere.md'"),
         ("[a](other.md#nothing)", "docs/page.md: broken link 'other.md#nothing'"),
         ("`test_gone`", "docs/page.md: no test 'test_gone'"),

@@ -241,6 +241,9 @@ def list_bottles(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_status_document(status) for status in statuses], indent=2))
         return
+    if not statuses:
+        print("no bottle is up")
+        return
     rows = [(s.bottle, s.state, s.profile, s.runtime, s.created, s.hash[7:19]) for s in statuses]
     _print_table(("bottle", "state", "profile", "runtime", "since", "hash"), rows)
 
@@ -311,4 +314,5 @@ def refresh_bottle(name: str) -> None:
             )
         )
     slots = refresh(bundle, status.bottle, runtime, host)
-    print(f"{status.bottle}: {len(slots)} credential{'s' if len(slots) != 1 else ''} replaced")
+    count = f"{len(slots)} credential{'s' if len(slots) != 1 else ''} replaced"
+    print(f"{status.bottle}: {count if slots else 'has no credentials, so nothing was replaced'}")

@@ -125,7 +125,7 @@ def hash_(_: Context, profile: str = "") -> None:
         "dev": "run the profile as it is now instead of its committed bundle",
         "detach": "leave it running and come back; see attach",
         "workspace": "folder that the agent works in (default: the git repository around here, else here)",
-        "runtime": "docker, bubblewrap, smolmachines or auto; default from the profile, then host.toml",
+        "runtime": "docker or auto; default from the profile, then host.toml",
         "json": _JSON + " (with --detach)",
     },
 )

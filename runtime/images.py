@@ -26,7 +26,9 @@ PROXY_ARGS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_prox
 """Build arguments that every Dockerfile knows and that the engine keeps out of history and cache."""
 
 _STEP_LINE = re.compile(r"Step (\d+)/(\d+) : (.*)")
-_BUILT = re.compile(r"(?:Successfully built|sha256:)\s*([0-9a-f]{12,64})")
+_CHATTER = re.compile(r"Successfully (?:built|tagged) |sha256:|--->|Removing intermediate container ")
+"""What the engine says of its own bookkeeping: of no use to who waits."""
+
 _LAST_LINES = 15
 
 
@@ -144,7 +146,7 @@ def _show(lines: list[str], step: Step) -> None:
     if match := _STEP_LINE.match(lines[-1]):
         step.advance(int(match[1]) - 1, int(match[2]))
         step.note(match[3])
-    elif not _BUILT.match(lines[-1]):
+    elif not _CHATTER.match(lines[-1]):
         step.note(lines[-1])
 
 

@@ -40,8 +40,9 @@ def _problem(ref: str, value: Secret | None) -> Problem | None:
 
 def _set_fix(ref: str) -> str:
     return (
-        f'export {ref}=…, or name its source in host.toml: [secrets] {ref} = {{ command = ["…"] }},\n'
-        "or remove the route that asks for it from the profile"
+        f"export {ref}=…\n"
+        f'or in host.toml: [secrets] {ref} = {{ command = ["…"] }}\n'
+        "or remove what asks for it from the profile"
     )
 
 

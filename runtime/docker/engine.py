@@ -11,7 +11,7 @@ Api = Any
 """docker.APIClient, untyped: the low-level client answers in one request where the high one needs three."""
 
 _TIMEOUT = 120
-_INSTALL = "install docker (https://docs.docker.com/engine/install/), or run a bottle on another runtime with --runtime"
+_INSTALL = "not installed? https://docs.docker.com/engine/install/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +112,6 @@ def _fix(explanation: str) -> str:
         "No such image": "bottlegen up builds it again",
         "Range of CPUs": "lower resources.cpus in the profile to what the engine has",
         "memory limit": "raise resources.memory in the profile",
-        "network": "docker network ls; check [runtime] outside_network in host.toml",
+        "network": "docker network ls; check [docker] outside_network in host.toml",
     }
     return next((fix for text, fix in known.items() if text in explanation), "docker info; then try again")

@@ -157,7 +157,7 @@ def test_progress_goes_by_step(bundle: Bundle, tmp_path: Path) -> None:
     progress = _build(bundle, tmp_path, api, {"HTTP_PROXY": "http://p:1", "HOME": "/root"})
     assert progress.titles == ["download tool.tgz", "build the agent image"]
     assert progress.advanced == [(1, 8)]
-    assert progress.notes == ["COPY a b", "---> abc", "piece"]
+    assert progress.notes == ["COPY a b", "piece"]
     assert api.arguments["buildargs"] == {"BASE": "debian", "HTTP_PROXY": "http://p:1"}
 
 

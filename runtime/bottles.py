@@ -1,181 +1,17 @@
-"""The tasks that deal with bottles: which bundle may run, which bottle is meant, and what is shown of it."""
+"""The tasks that deal with bottles that are there: which one is meant, and what is shown of it or done to it."""
 
 import json
 import os
-import secrets as random_source
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-from bottlegen.bundle import Bundle, differences, read, write
+from bottlegen.bundle import read
 from bottlegen.errors import BundleError, Problem, UsageError
-from bottlegen.locate import Place
-from runtime.base import BottleStatus, LaunchSpec, Runtime
-from runtime.build import build_place, place_of
+from runtime.base import BottleStatus, Runtime
 from runtime.host import Host, this_host
-from runtime.progress import make_progress
-from runtime.registry import choose, installed
-from runtime.signals import undoing_on_end, uninterrupted
-from runtime.start import start
+from runtime.registry import installed
 from runtime.state import State, check_bottle_name
-
-_TERMINAL_NAMES = ("TERM", "COLORTERM", "LANG", "LC_ALL", "TZ")
-_DEFAULT_OWNER = (1000, 1000)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpRequest:
-    """What `up` was asked for; empty means the default."""
-
-    profile: str
-    name: str
-    dev: bool
-    detach: bool
-    workspace: str
-    runtime: str
-    command: tuple[str, ...]
-    as_json: bool
-
-
-def bring_up(request: UpRequest) -> int:
-    """Start a bottle and stay with its agent, unless detached; the agent's exit status."""
-    if request.as_json and not request.detach:
-        raise UsageError(
-            "--json needs --detach: the terminal is the agent's otherwise",
-            fix="up --detach --json …",
-        )
-    host = this_host()
-    place = place_of(request.profile, Path.cwd())
-    bundle = _bundle_to_run(place, dev=request.dev)
-    name = check_bottle_name(request.name or place.name)
-    runtime = choose(request.runtime, bundle.manifest, host)
-    spec = _spec(request, name, bundle, host)
-    state = State.of(host.env, host.home)
-    with undoing_on_end():
-        start(spec, runtime, host, make_progress())
-        if not request.detach:
-            return _stay(spec, runtime, state)
-        _let_go(spec, runtime, state)
-    _tell_detached(spec, runtime, as_json=request.as_json)
-    return 0
-
-
-def _let_go(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
-    """Open the agent's gate and leave it running; when that fails, nothing of the bottle stays."""
-    try:
-        write(spec.bundle, state.bundle(spec.bottle))
-        runtime.release_agent(spec.bottle)
-    except BaseException:
-        _end(spec, runtime, state)
-        raise
-
-
-def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
-    with uninterrupted():
-        runtime.remove(spec.bottle, session=spec.session)
-        state.forget_run(spec.bottle)
-
-
-def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
-    """Be the agent's terminal until it ends or is left; then nothing of the bottle stays but its home."""
-    left_running = False
-    try:
-        write(spec.bundle, state.bundle(spec.bottle))
-        status = runtime.attach(spec.bottle, release=True)
-        left_running = status is None
-        return status or 0
-    finally:
-        if left_running:
-            print(f"left running: bottlegen attach --name {spec.bottle}", file=sys.stderr)
-        else:
-            _end(spec, runtime, state)
-
-
-def _bundle_to_run(place: Place, *, dev: bool) -> Bundle:
-    """The committed bundle, when it is whole and what the profile builds now; with `dev` the built one as it is."""
-    built = build_place(place)
-    if dev:
-        print(
-            f"running an unreviewed bundle of profile '{place.name}' (--dev): {built.hash}",
-            file=sys.stderr,
-        )
-        return built
-    if not place.bundle.exists():
-        raise BundleError(
-            f"profile '{place.name}' has no bundle at '{place.bundle}'",
-            fix=f"bottlegen build --profile {place.name}, review and commit it; or up --dev to run it unreviewed",
-        )
-    committed = read(place.bundle)
-    if committed.digest != built.digest:
-        changes = "\n".join(f"      {line}" for line in differences(built, place.bundle))
-        raise BundleError(
-            f"bundle '{place.bundle}' is not what profile '{place.name}' builds now:\n{changes}",
-            fix=f"bottlegen build --profile {place.name}, review and commit it; or up --dev to run it unreviewed",
-        )
-    return committed
-
-
-def _spec(request: UpRequest, name: str, bundle: Bundle, host: Host) -> LaunchSpec:
-    manifest = bundle.manifest
-    workspace = (
-        _workspace(request.workspace, manifest.workspace.source, host) if manifest.workspace.mode == "bind" else None
-    )
-    state = State.of(host.env, host.home)
-    owner = _owner(workspace)
-    return LaunchSpec(
-        bottle=name,
-        session=random_source.token_hex(6),
-        bundle=bundle,
-        command=request.command,
-        tty=request.detach or (sys.stdin.isatty() and sys.stdout.isatty()),
-        interactive=True,
-        workspace=workspace,
-        home=state.make_home(name, owner) if manifest.home == "kept" else None,
-        base_image=host.config.images.base,
-        outside_network=host.config.docker.outside_network,
-        terminal_env=tuple((key, host.env[key]) for key in _TERMINAL_NAMES if key in host.env),
-    )
-
-
-def _workspace(asked: str, source: str, host: Host) -> Path:
-    """The folder that the agent works in: what was asked for, else the repository around here, else here."""
-    root = Path(asked).expanduser() if asked else _repository(Path.cwd())
-    folder = (root / source).resolve()
-    if not folder.is_dir():
-        raise UsageError(f"workspace '{folder}' is not a folder", fix="--workspace DIR")
-    if folder in (host.home.resolve(), *host.home.resolve().parents):
-        raise UsageError(
-            f"workspace '{folder}' holds your home folder: the agent would read your keys",
-            fix="cd into a project, or --workspace DIR",
-        )
-    return folder
-
-
-def _repository(here: Path) -> Path:
-    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
-
-
-def _owner(workspace: Path | None) -> tuple[int, int]:
-    """Who the agent runs as: the workspace's owner; without one the caller, or uid 1000 for a caller who is root."""
-    if workspace:
-        info = workspace.stat()
-        return info.st_uid, info.st_gid
-    return (os.getuid(), os.getgid()) if os.getuid() else _DEFAULT_OWNER
-
-
-def _tell_detached(spec: LaunchSpec, runtime: Runtime, *, as_json: bool) -> None:
-    facts = {
-        "bottle": spec.bottle,
-        "session": spec.session,
-        "runtime": runtime.name,
-        "hash": spec.bundle.hash,
-    }
-    if as_json:
-        print(json.dumps(facts))
-        return
-    print(f"bottle {spec.bottle} is up on {runtime.name}  {spec.bundle.hash}")
-    print(f"join it with: bottlegen attach --name {spec.bottle}")
+from runtime.up import TERMINAL_NAMES
 
 
 def _every_bottle(host: Host) -> list[tuple[BottleStatus, Runtime]]:
@@ -216,7 +52,7 @@ def exec_in(name: str, command: tuple[str, ...]) -> int:
         raise UsageError("no command given", fix="bottlegen exec --name NAME -- COMMAND …")
     status, runtime = _find(name)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
-    env = {key: os.environ[key] for key in _TERMINAL_NAMES if key in os.environ}
+    env = {key: os.environ[key] for key in TERMINAL_NAMES if key in os.environ}
     return runtime.exec(status.bottle, command, tty=tty, env=env)
 
 
@@ -296,7 +132,8 @@ def _removal_line(bottle: str, removed: bool, purged: bool) -> str:
 
 def _remove(bottle: str, runtime: Runtime) -> None:
     runtime.remove(bottle)
-    State.of(dict(os.environ), Path.home()).forget_run(bottle)
+    host = this_host()
+    State.of(host.env, host.home).forget_run(bottle)
 
 
 def refresh_bottle(name: str) -> None:

@@ -148,7 +148,7 @@ def up(
       invoke up --profile codex -- codex exec "say hi"
       invoke up --profile shell --dev --detach --name scratch
     """
-    from runtime.bottles import UpRequest, bring_up
+    from runtime.up import UpRequest, bring_up
 
     return bring_up(
         UpRequest(

@@ -113,9 +113,9 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
     found = _every_bottle(host)
     if not everything and not name:
         name = _find("")[0].bottle if found else ""
-    names = (
-        sorted({status.bottle for status, _ in found} | set(state.names())) if everything else [name] if name else []
-    )
+    names = [name] if name else []
+    if everything:
+        names = sorted({status.bottle for status, _ in found} | set(state.names(homes=purge)))
     for bottle in names:
         check_bottle_name(bottle)
         removed = [runtime.name for runtime in installed(host) if runtime.remove(bottle)]
@@ -142,7 +142,13 @@ def refresh_bottle(name: str) -> None:
 
     status, runtime = _find(name)
     host = this_host()
-    bundle = read(State.of(host.env, host.home).bundle(status.bottle))
+    kept = State.of(host.env, host.home).bundle(status.bottle)
+    if not kept.exists():
+        raise BundleError(
+            f"'{kept}' is gone, so the slots of bottle '{status.bottle}' are not known",
+            fix="bottlegen down, then up (or refresh with the XDG_STATE_HOME that up had)",
+        )
+    bundle = read(kept)
     if bundle.hash != status.hash:
         raise BundleError(
             Problem(

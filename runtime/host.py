@@ -157,9 +157,22 @@ def _problem(error: ErrorDetails, source: Source) -> Problem:
     if error["type"] == "extra_forbidden":
         what, fix = unknown(keys, _fields_beside(keys))
     else:
-        text = error["msg"].removeprefix("Value error, ")
-        what, fix = f"{dotted(keys)}: {text[:1].lower()}{text[1:]}", "see docs/host.md for what stands here"
+        what, fix = f"{dotted(keys)}: {_in_words(error)}", "see docs/host.md for what stands here"
     return Problem(what=what, where=source.where(keys), fix=fix)
+
+
+_WANTED = {
+    "string_type": "text is wanted here, in double quotes",
+    "dict_type": "a table is wanted here",
+    "model_type": "a table is wanted here",
+    "tuple_type": "a list is wanted here",
+    "string_pattern_mismatch": "not the name of a variable",
+}
+
+
+def _in_words(error: ErrorDetails) -> str:
+    text = error["msg"].removeprefix("Value error, ")
+    return _WANTED.get(error["type"], text[:1].lower() + text[1:])
 
 
 def _fields_beside(keys: Keys) -> Iterable[str]:

@@ -4,6 +4,7 @@ Secrets live in this process between `gather` and `place`, and nowhere else on t
 """
 
 import datetime
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def _undo(spec: LaunchSpec, runtime: Runtime) -> None:
         with uninterrupted():
             runtime.remove(spec.bottle, session=spec.session)
     except BottlegenError as e:
-        print(f"while undoing the start: {e}\n  fix: bottlegen down --name {spec.bottle}")
+        print(f"while undoing the start: {e}\n  fix: bottlegen down --name {spec.bottle}", file=sys.stderr)
 
 
 def _agent_material(spec: LaunchSpec, certificate: bytes, provision: HostProvision) -> tuple[MaterialFile, ...]:

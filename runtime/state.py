@@ -1,6 +1,6 @@
-"""Where this host keeps what belongs to bottles: homes by bottle name, audit lines; never a secret.
+"""Where this host keeps what belongs to bottles: homes by bottle name, the bundle of a run; never a secret.
 
-$XDG_STATE_HOME/bottlegen (else ~/.local/state/bottlegen), owned by the user and closed to others.
+$XDG_STATE_HOME/bottlegen, else ~/.local/state/bottlegen. Homes are closed to others.
 """
 
 import os
@@ -46,16 +46,21 @@ class State:
         """The copy of the bundle that the running bottle was started from: `refresh` and `verify` speak of it alone."""
         return self.bottle(name) / "bundle"
 
-    def names(self) -> tuple[str, ...]:
-        """Bottles of which anything is kept."""
+    def names(self, *, homes: bool) -> tuple[str, ...]:
+        """Bottles of which something of a run is left, or with `homes` anything at all."""
         folder = self.root / "bottles"
-        return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
+        found = sorted(folder.iterdir()) if folder.is_dir() else []
+        return tuple(path.name for path in found if homes or (path / "bundle").exists())
 
     def forget_run(self, name: str) -> None:
-        """Remove what belongs to one run and not to the kept home."""
+        """Remove what belongs to one run and not to the kept home; a home that nothing was put into goes too."""
+        shutil.rmtree(self.bundle(name), ignore_errors=True)
+        self.drop_empty(name)
+
+    def drop_empty(self, name: str) -> None:
+        """Remove the folders of a bottle that hold nothing."""
         folder = self.bottle(name)
-        shutil.rmtree(folder / "bundle", ignore_errors=True)
-        for empty in (folder, folder.parent):
+        for empty in (folder / "home", folder, folder.parent):
             with suppress(OSError):
                 empty.rmdir()
 

@@ -51,10 +51,16 @@ def bring_up(request: UpRequest) -> int:
     bundle = _bundle_to_run(place, dev=request.dev)
     name = check_bottle_name(request.name or place.name)
     runtime = choose(request.runtime, bundle.manifest, host)
-    spec = _spec(request, name, bundle, host)
     state = State.of(host.env, host.home)
+    kept_before = state.bottle(name).exists()
+    spec = _spec(request, name, bundle, host)
     with undoing_on_end():
-        start(spec, runtime, host, make_progress())
+        try:
+            start(spec, runtime, host, make_progress())
+        except BaseException:
+            if not kept_before:  # else the folders may be those of a bottle that runs under this name
+                state.drop_empty(name)
+            raise
         if not request.detach:
             return _stay(spec, runtime, state)
         _let_go(spec, runtime, state)

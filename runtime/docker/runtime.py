@@ -80,8 +80,8 @@ class DockerRuntime:
         if spec.workspace.is_dir() and workspace.owner(spec.workspace)[0] == 0 and not self.engine.rootless:
             yield Problem(
                 what=f"the workspace '{spec.workspace}' belongs to root, and an agent does not run as root",
-                where=Where(file=spec.bundle.manifest.name, field="workspace"),
-                fix=f"chown -R 1000:1000 '{spec.workspace}'\n"
+                fix="--workspace with a folder that a user owns\n"
+                f"or give this one to a user: chown -R 1000:1000 '{spec.workspace}'\n"
                 'or, for an agent without your files: workspace.mode = "none" in the profile',
             )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.manifest import WorkspaceSpec
+from runtime.git_config import led_into
 
 GUARD = b".\n"
 """Content of a `commondir` that changes nothing; a file with it was made here and goes with the bottle."""
@@ -38,9 +39,13 @@ def binds(folder: Path, spec: WorkspaceSpec) -> tuple[Bind, ...]:
         found.append(_inside(folder, git, spec.path, read_only=True))
     elif git.is_dir():
         found.extend(_inside(folder, path, spec.path, read_only=read_only) for path, read_only in _git_parts(git))
-    for name in spec.read_only:
-        found.append(_inside(folder, folder / name, spec.path, read_only=True))
-    return tuple({bind.target: bind for bind in found}.values())
+    for path in (*led_into(folder), *(folder / name for name in spec.read_only)):
+        found.extend(_pinned(folder, path, spec.path))
+    by_target: dict[str, Bind] = {}
+    for bind in found:
+        if not (bind.target in by_target and by_target[bind.target].read_only):
+            by_target[bind.target] = bind
+    return tuple(by_target.values())
 
 
 def problems(folder: Path, spec: WorkspaceSpec) -> Iterator[Problem]:
@@ -54,6 +59,14 @@ def problems(folder: Path, spec: WorkspaceSpec) -> Iterator[Problem]:
                 what=f"'{name}' of the workspace is a symbolic link, so it cannot be protected from the agent",
                 where=Where(file=str(folder / name)),
                 fix="put the real file there; for shared hooks use: git config core.hooksPath DIR",
+            )
+    for path in led_into(folder):
+        if path == folder or not path.exists() or _has_link(folder, path):
+            yield Problem(
+                what=f"git on this host takes hooks or configuration from '{path}', the whole workspace, missing, "
+                "or behind a symbolic link, so it cannot be protected from the agent",
+                where=Where(file=str(folder / ".git" / "config")),
+                fix=f"mkdir -p '{path}', or: git config --unset core.hooksPath",
             )
     for name in spec.read_only:
         path = folder / name
@@ -82,6 +95,13 @@ def remove_guards(sources: list[Path]) -> None:
 
 def _inside(folder: Path, path: Path, target: str, *, read_only: bool) -> Bind:
     return Bind(source=path, target=f"{target}/{path.relative_to(folder).as_posix()}", read_only=read_only)
+
+
+def _pinned(folder: Path, path: Path, target: str) -> Iterator[Bind]:
+    """`path` read-only, and the folders above it as mount points: a parent renamed away would take the mount along."""
+    for parent in reversed(_prefixes(path.relative_to(folder))[1:]):
+        yield _inside(folder, folder / parent, target, read_only=False)
+    yield _inside(folder, path, target, read_only=True)
 
 
 def _has_link(folder: Path, path: Path) -> bool:

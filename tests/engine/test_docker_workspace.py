@@ -123,6 +123,39 @@ def test_without_the_guard_git_on_the_host_runs_what_the_agent_wrote(repo: Path)
     assert (repo / "ran").exists()
 
 
+def test_hooks_in_the_work_tree_cannot_be_changed(make_bottle: BottleMaker, repo: Path) -> None:
+    """As husky and others set it up: git on the host runs what lies in the work tree."""
+    hooks = repo / "tools" / "hooks"
+    hooks.mkdir(parents=True)
+    (hooks / "post-checkout").write_text("#!/bin/sh\n")
+    (repo / "shared.gitconfig").write_text("[user]\n\tname = x\n")
+    git(repo, "config", "core.hooksPath", "tools/hooks")
+    git(repo, "config", "include.path", "../shared.gitconfig")
+    for path in (hooks.parent, hooks, repo / "shared.gitconfig"):
+        os.chown(path, OWNER, OWNER)
+    bottle = make_bottle(workspace=repo)
+    for attempt in (
+        "echo evil >> tools/hooks/post-checkout",
+        "mv tools other",
+        "rm -r tools/hooks",
+        "mv tools/hooks tools/old",
+        "echo evil >> shared.gitconfig",
+        "mv shared.gitconfig old",
+    ):
+        assert bottle.run("sh", "-c", f"cd /workspace && {attempt}")[0] != 0, attempt
+    assert bottle.run("sh", "-c", "cd /workspace && echo fine > tools/new")[0] == 0
+
+
+def test_hooks_that_cannot_be_protected_are_refused(make_spec: SpecMaker, repo: Path) -> None:
+    with make_runtime() as runtime:
+        for value in ("missing/hooks", "."):
+            git(repo, "config", "core.hooksPath", value)
+            with pytest.raises(RuntimeFailure, match="git on this host takes hooks or configuration from"):
+                runtime.check(make_spec(workspace=repo))
+        git(repo, "config", "core.hooksPath", "/usr/share/hooks-elsewhere")
+        runtime.check(make_spec(workspace=repo))
+
+
 def test_read_only_paths_of_the_profile(make_bottle: BottleMaker, folder: Path, bundle: Any) -> None:
     (folder / "keep").mkdir()
     (folder / "keep/file").write_text("kept\n")

@@ -1,15 +1,24 @@
 """The `show` task: what a bottle's agent will see and may reach, before anything runs."""
 
+import io
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import Preview, load_profile, preview
 from bottlegen.routes import HostRules, Rule
 from runtime.build import place_of, shown
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 _ANY = "any"
+_PIPE_WIDTH = 240
+"""Columns where no terminal says how many: wide enough that a row stays a line."""
 
 
 def show_profile(asked: str, *, as_json: bool, cwd: Path) -> None:
@@ -66,39 +75,41 @@ def _route(host: HostRules, rule: Rule, view: Preview) -> dict[str, object]:
 
 def _print(view: Preview) -> None:
     from rich.console import Console
+
+    if sys.stdout.isatty():
+        _write(view, Console(highlight=False))
+        return
+    buffer = io.StringIO()
+    _write(view, Console(highlight=False, file=buffer, width=_PIPE_WIDTH))
+    print("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))
+
+
+def _write(view: Preview, console: "Console") -> None:
+    from rich.markup import escape
+
+    agent = view.bundle.manifest.services["agent"]
+    console.print(f"[bold]{view.bundle.manifest.name}[/]  {view.bundle.hash}")
+    console.print(f"runs       {escape(' '.join(agent.command))}")
+    console.print(f"sidecars   {', '.join(view.sidecars)}")
+    console.print(_limits_line(view))
+    rows = [_row(host, rule, view) for host in view.routes.hosts for rule in host.rules]
+    head = ("host", "methods", "paths", "credential added")
+    console.print(_table("may reach, and nothing else", head, rows) if rows else "may reach  nothing")
+    console.print(_table("env of the agent", (), view.env))
+    if view.hidden:
+        console.print(f"[dim]and placeholders the agent needs: {', '.join(view.hidden)}[/]")
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    document = _document(view)
-    console.print(f"[bold]{document['profile']}[/]  {document['hash']}")
-    console.print(f"runs       {' '.join(view.bundle.manifest.services['agent'].command)}")
-    console.print(f"sidecars   {', '.join(view.sidecars)}")
-    console.print(_limits_line(view))
-    table = Table(
-        title="may reach, and nothing else",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for column in ("host", "methods", "paths", "credential added"):
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=bool(head))
+    for column in head:
         table.add_column(column, overflow="fold")
-    for host in view.routes.hosts:
-        for rule in host.rules:
-            table.add_row(*map(escape, _row(host, rule, view)))
-    console.print(table if view.routes.hosts else "may reach  nothing")
-    names = Table(
-        title="env of the agent",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        show_header=False,
-    )
-    for name, value in view.env:
-        names.add_row(escape(name), escape(value))
-    console.print(names)
-    if view.hidden:
-        console.print(f"[dim]and placeholders the agent needs: {', '.join(view.hidden)}[/]")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def _row(host: HostRules, rule: Rule, view: Preview) -> tuple[str, str, str, str]:

@@ -17,6 +17,11 @@ def canonical_json(value: object) -> bytes:
 def _text(value: object, newline: str) -> str:
     if isinstance(value, str):
         return encode_basestring_ascii(value)
+    # These are the leaves of most documents, and json.dumps makes an encoder for each.
+    if value is True or value is False:
+        return "true" if value else "false"
+    if type(value) is int:
+        return repr(value)
     inner = newline + _STEP
     if isinstance(value, dict) and value:
         items = [f"{encode_basestring_ascii(key)}: {_text(value[key], inner)}" for key in sorted(value)]

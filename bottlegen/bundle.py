@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from bottlegen import nar
 from bottlegen.errors import BundleError, Problem, Where
-from bottlegen.manifest import Manifest
 from bottlegen.plan import RenderedFile
 from bottlegen.render import canonical_json
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from bottlegen.manifest import Manifest
 
 MANIFEST = "manifest.json"
 MAX_FILE = 16 * 1024 * 1024
@@ -34,8 +37,14 @@ _MAX_FILES = 2000
 class Bundle:
     """A verified bundle in memory. `files` holds every file by path, the manifest's own bytes included."""
 
-    manifest: Manifest
     files: Mapping[str, RenderedFile]
+
+    @cached_property
+    def manifest(self) -> "Manifest":
+        """What the manifest's bytes say; who only builds does not pay for the models that read it."""
+        from bottlegen.manifest import Manifest
+
+        return Manifest.model_validate_json(self.data(MANIFEST))
 
     @cached_property
     def digest(self) -> bytes:
@@ -63,8 +72,8 @@ def tree_digest(files: Mapping[str, RenderedFile]) -> bytes:
     return nar.tree_digest(nar.plant(regulars))
 
 
-def assemble(manifest: Manifest, files: Iterable[RenderedFile]) -> Bundle:
-    """Join the files and the manifest that lists them; `manifest.files` is filled in here."""
+def assemble(manifest: Mapping[str, object], files: Iterable[RenderedFile]) -> Bundle:
+    """Join the files and the manifest, the document of a Manifest, that lists them: its `files` is filled in here."""
     by_path: dict[str, RenderedFile] = {}
     for file in files:
         if file.path == MANIFEST or by_path.setdefault(file.path, file) != file:
@@ -72,9 +81,8 @@ def assemble(manifest: Manifest, files: Iterable[RenderedFile]) -> Bundle:
     listed = [
         (path, f"{file.mode:03o}", hashlib.sha256(file.data).hexdigest()) for path, file in sorted(by_path.items())
     ]
-    complete = manifest.model_copy(update={"files": listed})
-    by_path[MANIFEST] = RenderedFile(path=MANIFEST, data=canonical_json(complete.model_dump(mode="json")))
-    return Bundle(complete, MappingProxyType(by_path))
+    by_path[MANIFEST] = RenderedFile(path=MANIFEST, data=canonical_json({**manifest, "files": listed}))
+    return Bundle(MappingProxyType(by_path))
 
 
 def write(bundle: Bundle, directory: Path) -> bool:
@@ -205,7 +213,7 @@ def read(directory: Path) -> Bundle:
         fix = "bottlegen build, then review the diff"
         raise BundleError([*problems, Problem(what="the bundle is altered", fix=fix)])
     files[MANIFEST] = RenderedFile(path=MANIFEST, data=canonical_json(manifest.model_dump(mode="json")))
-    return Bundle(manifest, MappingProxyType(files))
+    return Bundle(MappingProxyType(files))
 
 
 def _problem(directory: Path, path: str, trouble: str) -> Problem:
@@ -214,8 +222,12 @@ def _problem(directory: Path, path: str, trouble: str) -> Problem:
     return Problem(what=f"file '{shown}' {trouble}", where=Where(file=f"{directory}/{shown}"))
 
 
-def _read_manifest(directory: Path) -> Manifest:
+def _read_manifest(directory: Path) -> "Manifest":
     """The manifest, proven canonical: its bytes are those that we would write for it."""
+    from pydantic import ValidationError
+
+    from bottlegen.manifest import Manifest
+
     path = directory / MANIFEST
     trouble: str | None
     try:
@@ -239,12 +251,12 @@ def _read_manifest(directory: Path) -> Manifest:
     )
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: "ValidationError") -> str:
     first = error.errors()[0]
     return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
-def _uncanonical(manifest: Manifest, data: bytes) -> str:
+def _uncanonical(manifest: "Manifest", data: bytes) -> str:
     paths = [path for path, _, _ in manifest.files]
     if paths != sorted(set(paths)) or MANIFEST in paths:
         return "its files are not sorted, each once and without itself"

@@ -9,8 +9,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bottlegen.plan import Platform, Source
 
-FORMAT: Literal[1] = 1
-
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
 

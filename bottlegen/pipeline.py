@@ -1,25 +1,13 @@
 """Profile to bundle: a function of the profile's text, the pins and this code, and of nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 from bottlegen.agent_env import bottle_env
 from bottlegen.bundle import Bundle, assemble
 from bottlegen.errors import PlanError, Problem
-from bottlegen.manifest import (
-    FORMAT,
-    ArtifactSpec,
-    Hardening,
-    HomeFile,
-    ImageSpec,
-    Limits,
-    Manifest,
-    Service,
-    SlotSpec,
-    WorkspaceSpec,
-)
 from bottlegen.pins import Pins
 from bottlegen.plan import (
     MATERIAL,
@@ -41,6 +29,11 @@ ENV_FILE = "agent/env.json"
 ROUTES_FILE = "routes.json"
 TOKENS_FILE = "tokens.json"
 HOME_FOLDER = "agent/home"
+
+MANIFEST_FORMAT = 1
+"""Counts changes of the manifest's shape; bottlegen/manifest.py reads it, strictly."""
+
+_Document = dict[str, object]
 
 _MIB = 1024 * 1024
 _AGENT_TMPFS = (("/tmp", 1024 * _MIB), ("/var/tmp", 256 * _MIB), (MATERIAL, 8 * _MIB))  # noqa: S108 - in the bottle
@@ -128,31 +121,31 @@ def _bundle(
     env: Mapping[str, str],
     sidecars: tuple[SidecarPlan, ...],
 ) -> Bundle:
-    manifest = Manifest(
-        format=FORMAT,
-        name=profile.name,
-        provider=profile.agent.template,
-        runtime=profile.runtime,
-        isolation=profile.isolation or "process",
-        home=profile.home,
-        workspace=_workspace(profile),
-        services={
+    # Plain data: the models that read a manifest cost more to make than all the rest of a build.
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "name": profile.name,
+        "provider": profile.agent.template,
+        "runtime": profile.runtime,
+        "isolation": profile.isolation or "process",
+        "home": profile.home,
+        "workspace": _workspace(profile),
+        "services": {
             "agent": _agent_service(plan, env, profile.resources),
             **{sidecar.name: _sidecar_service(sidecar) for sidecar in sidecars},
         },
-        slots=[
-            SlotSpec(
-                name=slot.name,
-                sidecar="egress",
-                hosts=list(slot.hosts),
-                header=slot.header,
-                scheme=slot.scheme,
-            )
+        "slots": [
+            {
+                "name": slot.name,
+                "sidecar": "egress",
+                "hosts": slot.hosts,
+                "header": slot.header,
+                "scheme": slot.scheme,
+            }
             for slot in routes.slots
         ],
-        home_files=[HomeFile(path=file.path, mode=f"{file.mode:03o}", keep=file.keep) for file in plan.files],
-        files=[],
-    )
+        "home_files": [{"path": file.path, "mode": f"{file.mode:03o}", "keep": file.keep} for file in plan.files],
+    }
     return assemble(manifest, _files(plan, routes, env, sidecars))
 
 
@@ -198,57 +191,57 @@ def _static_mode(path: Path) -> int:
     return 0o755 if path.read_bytes().startswith(b"#!") else 0o644
 
 
-def _workspace(profile: Profile) -> WorkspaceSpec:
+def _workspace(profile: Profile) -> _Document:
     given = profile.workspace
-    return WorkspaceSpec(
-        mode=given.mode,
-        source=given.path,
-        path=WORKSPACE,
-        read_only=sorted(given.read_only),
-    )
+    return {
+        "mode": given.mode,
+        "source": given.path,
+        "path": WORKSPACE,
+        "read_only": sorted(given.read_only),
+    }
 
 
-def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], resources: Resources) -> Service:
-    return Service(
-        image=_image(plan.image),
-        command=list(plan.command),
-        env=sorted(env),
-        env_file=ENV_FILE,
-        networks=["bottle"],
-        tmpfs=dict(_AGENT_TMPFS),
-        limits=_limits(resources),
-        hardening=Hardening(user="workspace-owner"),
-    )
+def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], resources: Resources) -> _Document:
+    return {
+        "image": _image(plan.image),
+        "command": plan.command,
+        "env": sorted(env),
+        "env_file": ENV_FILE,
+        "networks": ["bottle"],
+        "tmpfs": dict(_AGENT_TMPFS),
+        "limits": _limits(resources),
+        "hardening": _hardening("workspace-owner"),
+    }
 
 
-def _sidecar_service(sidecar: SidecarPlan) -> Service:
-    return Service(
-        image=_image(sidecar.image),
-        command=list(sidecar.command),
-        env=[],
-        env_file=None,
-        networks=list(sidecar.networks),
-        tmpfs=dict(sidecar.tmpfs),
-        limits=_limits(sidecar.resources),
-        hardening=Hardening(user="sidecar"),
-    )
+def _sidecar_service(sidecar: SidecarPlan) -> _Document:
+    return {
+        "image": _image(sidecar.image),
+        "command": sidecar.command,
+        "env": [],
+        "env_file": None,
+        "networks": sidecar.networks,
+        "tmpfs": dict(sidecar.tmpfs),
+        "limits": _limits(sidecar.resources),
+        "hardening": _hardening("sidecar"),
+    }
 
 
-def _image(image: Image) -> ImageSpec:
-    artifacts = [
-        ArtifactSpec(
-            platform=artifact.platform,
-            source=artifact.source,
-            package=artifact.package,
-            version=artifact.version,
-            filename=artifact.filename,
-            integrity=artifact.integrity,
-            members=dict(artifact.members),
-        )
-        for artifact in image.artifacts
-    ]
-    return ImageSpec(context=image.context, base=image.base, artifacts=artifacts)
+def _hardening(user: str) -> _Document:
+    """Said in every bundle, so that a reviewer sees it and a runtime that would do less is no reader of it."""
+    return {
+        "cap_drop": ["ALL"],
+        "no_new_privileges": True,
+        "read_only_root": True,
+        "seccomp": "default",
+        "user": user,
+    }
 
 
-def _limits(resources: Resources) -> Limits:
-    return Limits(cpus=resources.cpus, memory=resources.memory, pids=resources.pids)
+def _image(image: Image) -> _Document:
+    artifacts = [{**asdict(artifact), "members": dict(artifact.members)} for artifact in image.artifacts]
+    return {"context": image.context, "base": image.base, "artifacts": artifacts}
+
+
+def _limits(resources: Resources) -> _Document:
+    return {"cpus": float(resources.cpus), "memory": resources.memory, "pids": resources.pids}

@@ -174,7 +174,9 @@ def _with_workspace(bundle: Any, **changes: Any) -> Any:
 
     workspace = WorkspaceSpec(**(bundle.manifest.workspace.model_dump() | changes))
     manifest = bundle.manifest.model_copy(update={"workspace": workspace})
-    return assemble(manifest, [file for path, file in bundle.files.items() if path != "manifest.json"])
+    return assemble(
+        manifest.model_dump(mode="json"), [file for path, file in bundle.files.items() if path != "manifest.json"]
+    )
 
 
 @pytest.mark.parametrize("link", [".git", ".git/hooks", ".git/config"])

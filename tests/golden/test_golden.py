@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bottlegen.bundle import differences, write
+from bottlegen.bundle import differences, read, write
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
 
@@ -19,6 +19,7 @@ CASES = tuple(sorted(path for folder in HERE.iterdir() for path in folder.glob("
 def test_builds_the_expected_bundle(profile: Path) -> None:
     bundle = build(load_profile(str(profile)), load_pins())
     assert differences(bundle, profile.parent / "bundle") == ()
+    assert read(profile.parent / "bundle").manifest == bundle.manifest  # plain data there, strict models here
 
 
 def test_there_are_cases() -> None:

@@ -28,6 +28,7 @@ EMPTY = Manifest(
     home_files=[],
     files=[],
 )
+DOCUMENT = EMPTY.model_dump(mode="json")
 FILES = (
     RenderedFile(path="routes.json", data=b"{}\n", mode=0o600),
     RenderedFile(path="agent/entry", data=b"#!/bin/sh\n", mode=0o755),
@@ -38,7 +39,7 @@ FILES = (
 
 @pytest.fixture
 def made():
-    return assemble(EMPTY, FILES)
+    return assemble(DOCUMENT, FILES)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_round_trip(made, place):
 
 
 def test_the_order_of_files_does_not_count(made):
-    assert assemble(EMPTY, reversed(FILES)).hash == made.hash
+    assert assemble(DOCUMENT, reversed(FILES)).hash == made.hash
 
 
 def test_mode_where_it_is_used_survives_what_git_does_to_modes(made, place):
@@ -96,13 +97,13 @@ def test_the_hash_is_nowhere_inside(made):
 
 def test_two_files_of_one_path_are_a_bug():
     with pytest.raises(ValueError, match=r"routes\.json"):
-        assemble(EMPTY, [*FILES, RenderedFile(path="routes.json", data=b"other")])
+        assemble(DOCUMENT, [*FILES, RenderedFile(path="routes.json", data=b"other")])
     with pytest.raises(ValueError, match=r"manifest\.json"):
-        assemble(EMPTY, [RenderedFile(path="manifest.json", data=b"")])
+        assemble(DOCUMENT, [RenderedFile(path="manifest.json", data=b"")])
 
 
 def test_below_is_a_folder_not_a_prefix():
-    made = assemble(EMPTY, [RenderedFile(path=path, data=b"") for path in ("a/2", "a/1", "ab/3")])
+    made = assemble(DOCUMENT, [RenderedFile(path=path, data=b"") for path in ("a/2", "a/1", "ab/3")])
     assert [file.path for file in made.below("a")] == ["a/1", "a/2"]
 
 
@@ -275,7 +276,7 @@ def test_equal_bundle_is_left_alone(made, place):
 
 
 def test_another_bundle_is_replaced_whole(place):
-    other = assemble(EMPTY, [RenderedFile(path="only", data=b"1")])
+    other = assemble(DOCUMENT, [RenderedFile(path="only", data=b"1")])
     assert differences(other, place) == (
         "- agent/entry",
         "- agent/env.json",
@@ -343,7 +344,7 @@ def test_full_disk_leaves_the_old_bundle(made, place, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", third_fails)
     with pytest.raises(BundleError, match="No space left on device"):
-        write(assemble(EMPTY, [*FILES, RenderedFile(path="more", data=b"1")]), place)
+        write(assemble(DOCUMENT, [*FILES, RenderedFile(path="more", data=b"1")]), place)
     monkeypatch.undo()
     assert len(written) == 3
     assert read(place).hash == made.hash
@@ -360,7 +361,7 @@ def test_failed_rename_brings_the_old_bundle_back(made, place, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", fail_when_partial)
     with pytest.raises(BundleError, match="No space left on device"):
-        write(assemble(EMPTY, ()), place)
+        write(assemble(DOCUMENT, ()), place)
     assert read(place).hash == made.hash
     assert os.listdir(place.parent) == ["dev"]
 

@@ -36,7 +36,7 @@ def _tag(bundle: Bundle, service: str = "agent", base_id: str = "sha256:1", plat
 def _with_file(bundle: Bundle, path: str, data: bytes, mode: int = 0o644) -> Bundle:
     files = {**bundle.files, path: RenderedFile(path=path, data=data, mode=mode)}
     del files["manifest.json"]
-    return assemble(bundle.manifest, files.values())
+    return assemble(bundle.manifest.model_dump(mode="json"), files.values())
 
 
 def test_a_tag_is_content(bundle: Bundle) -> None:
@@ -68,7 +68,9 @@ def _with_artifact(bundle: Bundle, artifact: ArtifactSpec) -> Bundle:
     image = agent.image.model_copy(update={"artifacts": [artifact]})
     services = {**bundle.manifest.services, "agent": agent.model_copy(update={"image": image})}
     manifest = bundle.manifest.model_copy(update={"services": services})
-    return assemble(manifest, [file for path, file in bundle.files.items() if path != "manifest.json"])
+    return assemble(
+        manifest.model_dump(mode="json"), [file for path, file in bundle.files.items() if path != "manifest.json"]
+    )
 
 
 def test_a_platform_without_artifacts_is_refused(bundle: Bundle) -> None:

@@ -19,11 +19,12 @@ from bottlegen.plan import (
     Resources,
     SidecarPlan,
 )
-from bottlegen.profile import Profile, load, read_file
+from bottlegen.profile import Profile, load
 from bottlegen.providers import PROVIDERS
 from bottlegen.render import canonical_json
 from bottlegen.routes import RouteSet, compile_routes
 from bottlegen.sidecars import SIDECARS
+from bottlegen.source import read_file
 
 ENV_FILE = "agent/env.json"
 ROUTES_FILE = "routes.json"

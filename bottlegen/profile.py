@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Literal
 
 from bottlegen import diagnosis, inheritance
 from bottlegen.errors import PlanError, Problem, ProfileError, Where
 from bottlegen.plan import AgentProvider, Auth, Resources, Route
 from bottlegen.profile_schema import ProfileTable, RouteTable
-from bottlegen.source import MAX_BYTES, Source
+from bottlegen.source import Source, read_file
 from bottlegen.wording import Keys, dotted, shown
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -60,15 +60,6 @@ class Profile:
                 what = what.replace(route.origin, f"{where.file}:{where.line} {where.field}")
                 first = first or where
         return Problem(what=what, where=first, fix=problem.fix)
-
-
-def read_file(name: str) -> bytes:
-    """At most one byte more of a regular file than a profile may have."""
-    path = Path(name)
-    if path.exists() and not path.is_file():
-        raise OSError(None, "not a regular file")
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
 
 
 def load(

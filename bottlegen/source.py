@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from bottlegen import toml_source
 from bottlegen.errors import Problem, ProfileError, Where
@@ -63,6 +64,15 @@ class Source:
                 return False
             value = value[key]  # type: ignore[index]
         return True
+
+
+def read_file(name: str) -> bytes:
+    """At most one byte more of a regular file than a profile may have."""
+    path = Path(name)
+    if path.exists() and not path.is_file():
+        raise OSError(None, "not a regular file")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def parse(name: str, raw: bytes) -> Source:

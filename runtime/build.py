@@ -1,19 +1,24 @@
 """The `build` and `hash` tasks: profiles of a folder into bundles beside it."""
 
 import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bottlegen.bundle import Bundle, differences, write
 from bottlegen.errors import BottlegenError, BundleError, Problem, UsageError
 from bottlegen.locate import Place, locate, places, project_profiles
-from bottlegen.pins import load as load_pins
-from bottlegen.pipeline import build, load_profile
+from bottlegen.source import read_file
+from runtime.build_index import BuildIndex, Made, Recorder
 
 
-def build_place(place: Place) -> Bundle:
+def build_place(place: Place, read: Callable[[str], bytes] = read_file) -> Bundle:
     """The bundle of a profile file as it stands on disk."""
-    return build(load_profile(shown(place.profile)), load_pins())
+    from bottlegen.pins import load  # late: to find everything unchanged takes no models
+    from bottlegen.pipeline import build, load_profile
+
+    return build(load_profile(shown(place.profile), read), load())
 
 
 def hash_of(asked: str, cwd: Path) -> str:
@@ -37,8 +42,20 @@ def build_bundles(asked: str, *, check: bool, out: str, as_json: bool, cwd: Path
     wanted = (locate(asked, cwd),) if asked else places(project_profiles(cwd))
     if not wanted:
         raise UsageError("no profiles found", fix="make profiles/NAME.toml, or --profile PATH")
-    bundles = _build_all(wanted)
-    results = [_settle(place, bundle, _target(place, out, cwd), check) for place, bundle in bundles]
+    targets = {place: _target(place, out, cwd) for place in wanted}
+    index = BuildIndex.of(targets[wanted[0]].parent, os.environ)
+    known = {} if check else {place: index.known(place.profile, target) for place, target in targets.items()}
+    built = _build_all(tuple(place for place in wanted if not known.get(place)))
+    results = [
+        _settle(place, built[place][0], target, check)
+        if place in built
+        else _result(place, known[place], target, "unchanged")
+        for place, target in targets.items()
+    ]
+    if not check:
+        for place, (_, made) in built.items():
+            index.learn(place.profile, targets[place], made)
+        index.save()
     _report(results, as_json)
     stale = [result for result in results if result["state"] == "stale"]
     if check and stale:
@@ -46,19 +63,22 @@ def build_bundles(asked: str, *, check: bool, out: str, as_json: bool, cwd: Path
     return 0
 
 
-def _build_all(wanted: tuple[Place, ...]) -> list[tuple[Place, Bundle]]:
+def _build_all(wanted: tuple[Place, ...]) -> dict[Place, tuple[Bundle, Made]]:
     problems: list[Problem] = []
     first: BottlegenError | None = None
-    bundles = []
+    built = {}
     for place in wanted:
+        read = Recorder(read_file)
         try:
-            bundles.append((place, build_place(place)))
+            bundle = build_place(place, read)
         except BottlegenError as e:
             problems.extend(e.problems)
             first = first or e
+        else:
+            built[place] = (bundle, read.made(bundle.files, bundle.hash))
     if first:
         raise type(first)(problems)
-    return bundles
+    return built
 
 
 def _target(place: Place, out: str, cwd: Path) -> Path:
@@ -73,9 +93,15 @@ def _settle(place: Place, bundle: Bundle, target: Path, check: bool) -> dict[str
         state = "written"
     else:
         state = "unchanged"
+    return _result(place, bundle.hash, target, state, changes)
+
+
+def _result(
+    place: Place, bundle_hash: str, target: Path, state: str, changes: tuple[str, ...] = ()
+) -> dict[str, object]:
     return {
         "profile": place.name,
-        "hash": bundle.hash,
+        "hash": bundle_hash,
         "bundle": shown(target),
         "state": state,
         "changes": list(changes),

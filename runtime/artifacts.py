@@ -1,5 +1,7 @@
 """Pinned downloads: bytes reach a build only after their hash is the one in the manifest; the cache is named by it."""
 
+from __future__ import annotations
+
 import base64
 import fcntl
 import hashlib
@@ -8,14 +10,17 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from bottlegen.errors import RuntimeFailure
-from bottlegen.manifest import ArtifactSpec
 from runtime.base import Step
+
+if TYPE_CHECKING:
+    from bottlegen.manifest import ArtifactSpec
 
 CHUNK = 1024 * 1024
 _TIMEOUT = (15.0, 60.0)

@@ -11,7 +11,7 @@ from runtime.base import BottleStatus, Runtime
 from runtime.host import Host, this_host
 from runtime.registry import installed
 from runtime.state import State, check_bottle_name
-from runtime.up import TERMINAL_NAMES
+from runtime.terminal import TERMINAL_NAMES
 
 
 def _every_bottle(host: Host) -> list[tuple[BottleStatus, Runtime]]:

@@ -1,5 +1,7 @@
 """Images are built once per content: the tag is the hash of all that goes in, so equal content is never built twice."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import re
@@ -8,15 +10,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from bottlegen import nar
 from bottlegen.bundle import Bundle
 from bottlegen.errors import RuntimeFailure
-from bottlegen.manifest import ArtifactSpec, ImageSpec
 from runtime.artifacts import ArtifactStore
 from runtime.base import Progress, Step
 from runtime.extract import Member, members
+
+if TYPE_CHECKING:
+    from bottlegen.manifest import ArtifactSpec, ImageSpec
 
 REPOSITORY = "bottlegen"
 _ARTIFACT_FOLDERS = ("agent", "agent/bin")

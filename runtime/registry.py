@@ -1,11 +1,15 @@
 """The runtimes there are, and which of them runs a given bottle."""
 
-from typing import Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 from bottlegen.errors import HostError, RuntimeFailure
-from bottlegen.manifest import Manifest
 from runtime.base import Runtime
 from runtime.host import Host
+
+if TYPE_CHECKING:
+    from bottlegen.manifest import Manifest
 
 _ISOLATION: Final = {
     "docker": "container",

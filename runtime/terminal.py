@@ -11,6 +11,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol
 
+TERMINAL_NAMES = ("TERM", "COLORTERM", "LANG", "LC_ALL", "TZ")
+"""The variables of the host that pass into a bottle: how its terminal is drawn, and nothing else."""
+
 _CHUNK = 65536
 # What a full-screen program may have left on when the terminal is taken from it: hidden cursor, mouse reports, focus
 # reports, bracketed paste (xterm control sequences).

@@ -18,9 +18,7 @@ from runtime.registry import choose
 from runtime.signals import undoing_on_end, uninterrupted
 from runtime.start import start
 from runtime.state import State, check_bottle_name
-
-TERMINAL_NAMES = ("TERM", "COLORTERM", "LANG", "LC_ALL", "TZ")
-"""The variables of the host that pass into a bottle: how its terminal is drawn, and nothing else."""
+from runtime.terminal import TERMINAL_NAMES
 
 _DEFAULT_OWNER = (1000, 1000)
 

@@ -1,18 +1,22 @@
 """A service of the manifest as the engine's create request: every hardening the bundle promises is spelled out here."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError
-from bottlegen.manifest import Service
 from bottlegen.plan import HOME, MATERIAL, PROXY_PORT
 from runtime.base import LaunchSpec
 from runtime.docker import naming
 from runtime.docker.engine import Engine
 from runtime.docker.workspace import Bind
+
+if TYPE_CHECKING:
+    from bottlegen.manifest import Service
 
 SIDECAR_USER = (65532, 65532)
 _SHM = 64 * 1024 * 1024

@@ -5,15 +5,20 @@ config are read-only mounts. A file `commondir` in a git directory sends git to 
 (gitrepository-layout(5)), so one that says "here" is put there and mounted read-only too.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
-from bottlegen.manifest import WorkspaceSpec
 from runtime.git_config import led_into
+
+if TYPE_CHECKING:
+    from bottlegen.manifest import WorkspaceSpec
 
 GUARD = b".\n"
 """Content of a `commondir` that changes nothing; a file with it was made here and goes with the bottle."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from invoke import Context, Exit, task
 
-from runtime.cli import namespace
+from runtime.cli import collection
 
 ROOT = Path(__file__).parent
+namespace = collection()
 
 Step = tuple[str, list[str]]
 """A title and a command."""

@@ -1,7 +1,7 @@
 """The tasks that users type, thin: each reads its options, calls one function, and shows the result.
 
 The same collection serves `invoke` (through tasks.py) and the console script `bottlegen` in any folder. What is heavy
-is imported inside the tasks, so that `--help` and completion stay quick.
+is imported inside the tasks, so that `--help` and completion stay quick; invoke itself only where its parser is needed.
 """
 
 import functools
@@ -9,18 +9,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
-
-from invoke.collection import Collection
-from invoke.context import Context
-from invoke.program import Program
-from invoke.tasks import task
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bottlegen.errors import BottlegenError, UsageError
 
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+    from invoke.context import Context
+
+_TASKS: list[tuple[Callable[..., None], dict[str, Any]]] = []
+
 
 def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """An invoke task behind the one place that catches: a user's mistake is printed and becomes its exit status."""
+    """A task behind the one place that catches: a user's mistake is printed and becomes its exit status."""
 
     def wrap(function: Callable[..., int | None]) -> Any:
         @functools.wraps(function)
@@ -39,7 +40,8 @@ def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
             if status:
                 sys.exit(status)
 
-        return task(guarded, **options)
+        _TASKS.append((guarded, options))
+        return guarded
 
     return wrap
 
@@ -72,7 +74,7 @@ _JSON = "print JSON for programs"
     }
 )
 def build(
-    _: Context,
+    _: "Context",
     profile: str = "",
     all: bool = False,  # noqa: A002 - the option's name
     check: bool = False,
@@ -95,7 +97,7 @@ def build(
 
 
 @user_task(help={"profile": _PROFILE, "json": _JSON})
-def show(_: Context, profile: str = "", json: bool = False) -> None:
+def show(_: "Context", profile: str = "", json: bool = False) -> None:
     """
     What the agent will see and may reach: env, routes, credentials' slots, sidecars, limits, hash. Starts nothing.
 
@@ -107,7 +109,7 @@ def show(_: Context, profile: str = "", json: bool = False) -> None:
 
 
 @user_task(name="hash", help={"profile": _PROFILE})
-def hash_(_: Context, profile: str = "") -> None:
+def hash_(_: "Context", profile: str = "") -> None:
     """
     Print the bundle's hash (SRI); `nix hash path bundles/NAME` prints the same. Writes nothing.
 
@@ -130,7 +132,7 @@ def hash_(_: Context, profile: str = "") -> None:
     },
 )
 def up(
-    _: Context,
+    _: "Context",
     profile: str = "",
     name: str = "",
     dev: bool = False,
@@ -165,7 +167,7 @@ def up(
 
 
 @user_task(help={"name": _NAME})
-def attach(_: Context, name: str = "") -> int:
+def attach(_: "Context", name: str = "") -> int:
     """
     Join the agent of a running bottle; ctrl-p ctrl-q leaves it running.
 
@@ -177,7 +179,7 @@ def attach(_: Context, name: str = "") -> int:
 
 
 @user_task(name="exec", help={"name": _NAME})
-def exec_(_: Context, name: str = "") -> int:
+def exec_(_: "Context", name: str = "") -> int:
     """
     Run one command beside the agent, as the agent's user, with its environment.
 
@@ -189,7 +191,7 @@ def exec_(_: Context, name: str = "") -> int:
 
 
 @user_task(help={"name": _NAME})
-def shell(_: Context, name: str = "") -> int:
+def shell(_: "Context", name: str = "") -> int:
     """
     Open a shell beside the agent: see what it sees.
 
@@ -209,7 +211,7 @@ def shell(_: Context, name: str = "") -> int:
     },
 )
 def logs(
-    _: Context,
+    _: "Context",
     name: str = "",
     follow: bool = False,
     audit: bool = False,
@@ -226,7 +228,7 @@ def logs(
 
 
 @user_task(help={"json": _JSON})
-def ps(_: Context, json: bool = False) -> None:
+def ps(_: "Context", json: bool = False) -> None:
     """
     List the bottles of this host, half-made and orphaned ones too.
     """
@@ -242,7 +244,7 @@ def ps(_: Context, json: bool = False) -> None:
         "purge": "also remove the agent's kept home (its login and sessions)",
     },
 )
-def down(_: Context, name: str = "", all: bool = False, purge: bool = False) -> None:  # noqa: A002 - the option's name
+def down(_: "Context", name: str = "", all: bool = False, purge: bool = False) -> None:  # noqa: A002 - the option's name
     """
     Remove a bottle, in whatever state it is; twice is fine. The agent's home stays unless --purge.
 
@@ -255,7 +257,7 @@ def down(_: Context, name: str = "", all: bool = False, purge: bool = False) -> 
 
 
 @user_task(help={"name": _NAME})
-def refresh(_: Context, name: str = "") -> None:
+def refresh(_: "Context", name: str = "") -> None:
     """
     Give a running bottle the host's present credentials, without a restart.
 
@@ -266,18 +268,38 @@ def refresh(_: Context, name: str = "") -> None:
     refresh_bottle(name)
 
 
-namespace = Collection(build, show, hash_, up, attach, exec_, shell, logs, ps, down, refresh)
+def collection() -> "Collection":
+    """All of the tasks above, for invoke."""
+    from invoke.collection import Collection
+    from invoke.tasks import task
+
+    return Collection(*(task(function, **options) for function, options in _TASKS))
 
 
 def main() -> None:
     """The console script `bottlegen`: the same tasks, in any folder."""
+    # What editors and hooks run all the time is told apart without invoke, whose import takes longer than a build.
+    match sys.argv[1:]:
+        case ["build"]:
+            build(None)
+        case ["build", "--profile", name] if not name.startswith("-"):
+            build(None, profile=name)
+        case ["hash", "--profile", name] if not name.startswith("-"):
+            hash_(None, profile=name)
+        case _:
+            _parse_and_run()
+
+
+def _parse_and_run() -> None:
+    from invoke.program import Program
+
     from bottlegen import __version__
 
     Program(
         name="bottlegen",
         binary="bottlegen",
         binary_names=["bottlegen"],
-        namespace=namespace,
+        namespace=collection(),
         version=__version__,
     ).run()
 

@@ -58,6 +58,13 @@ def test_environment_is_not_seen(plain: dict[str, str], env: dict[str, str]) -> 
     assert _hash("codex", env=env) == plain["codex"]
 
 
+def test_both_roads_to_a_task_are_one(plain: dict[str, str]) -> None:
+    """`hash --profile NAME` is told apart without invoke's parser; `--profile=NAME` goes through it."""
+    argv = [sys.executable, "-m", "runtime.cli", "hash", "--profile=codex"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == plain["codex"]
+
+
 def test_umask_is_not_seen(plain: dict[str, str]) -> None:
     assert _hash("codex", before=lambda: os.umask(0o077)) == plain["codex"]
 

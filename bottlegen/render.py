@@ -1,9 +1,21 @@
 """Bytes that are hashed: one canonical JSON form, so that no library's change of output can change a hash."""
 
 import json
+from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
+from typing import Any
 
 _STEP = "  "
+
+
+class Fixed(dict[str, Any]):
+    """A part that many documents share: nobody writes to it, so its text is made once for every depth."""
+
+    __slots__ = ("texts",)
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        super().__init__(value)
+        self.texts: dict[str, str] = {}
 
 
 def canonical_json(value: object) -> bytes:
@@ -22,6 +34,10 @@ def _text(value: object, newline: str) -> str:
         return "true" if value else "false"
     if type(value) is int:
         return repr(value)
+    if isinstance(value, Fixed):
+        if newline not in value.texts:
+            value.texts[newline] = _text(dict(value), newline)
+        return value.texts[newline]
     inner = newline + _STEP
     if isinstance(value, dict) and value:
         items = [f"{encode_basestring_ascii(key)}: {_text(value[key], inner)}" for key in sorted(value)]

@@ -1,5 +1,8 @@
 """What the sidecar itself says to the agent: a refusal names the profile and the lines that would allow the request."""
 
+from functools import cache
+
+from bottlegen.render import Fixed
 from bottlegen.routes import HostRules
 from bottlegen.sidecars.envoy_types import Json, literal, text_format
 
@@ -52,7 +55,8 @@ def misdirected(rules: HostRules) -> str:
     )
 
 
-def local_replies(rules: HostRules) -> Json:
+@cache
+def local_replies(*, restricts_paths: bool) -> Json:
     """Words for what Envoy refuses by itself; statuses stay as they are."""
     mappers = [
         _mapper(
@@ -73,9 +77,9 @@ def local_replies(rules: HostRules) -> Json:
             '[upstream]\nca_file = "FILE"\n',
         ),
     ]
-    if rules.restricts_paths:
+    if restricts_paths:
         mappers.append(_mapper(_status(400), AMBIGUOUS_PATH))
-    return {"mappers": mappers}
+    return Fixed({"mappers": mappers})
 
 
 def _mapper(condition: Json, text: str) -> Json:

@@ -3,6 +3,9 @@
 Envoy prefers an exact server name to a wildcard and a longer wildcard to a shorter one, as a route set does.
 """
 
+from functools import cache
+
+from bottlegen.render import Fixed
 from bottlegen.routes import HostRules, RouteSet, Slot
 from bottlegen.sidecars.envoy_answers import local_replies
 from bottlegen.sidecars.envoy_log import http_log, unmatched_log
@@ -88,7 +91,7 @@ def _manager(profile: str, rules: HostRules, routes: RouteSet) -> Json:
         "max_request_headers_kb": 96,
         "access_log": [http_log("request")],
         "http_filters": [*_filters(rules, routes.slots)],
-        "local_reply_config": local_replies(rules),
+        "local_reply_config": local_replies(restricts_paths=rules.restricts_paths),
         "route_config": {"virtual_hosts": virtual_hosts(profile, rules, routes)},
     }
 
@@ -107,21 +110,22 @@ def _path_handling(rules: HostRules) -> Json:
 def _filters(rules: HostRules, slots: tuple[Slot, ...]) -> list[Json]:
     used = {rule.slot for rule in rules.rules}
     return [
-        _header_filter(rules),
+        _header_filter(judged=rules.restricts_paths or rules.restricts_methods),
         *(_injector(slot) for slot in slots if slot.name in used),
         extension("envoy.filters.http.dynamic_forward_proxy", FORWARD_PROXY_FILTER, dns_cache_config=dns_cache()),
         router(),
     ]
 
 
-def _header_filter(rules: HostRules) -> Json:
+@cache
+def _header_filter(*, judged: bool) -> Json:
     """Drops what would tell of a proxy or lie about the request, before anything is injected."""
-    judged = rules.restricts_paths or rules.restricts_methods
     names = _HOP_HEADERS + (_OVERRIDE_HEADERS if judged else ())
     prefixes = ("x-envoy-", "x-forwarded-")
     mutations: list[Json] = [{"remove": name} for name in names]
     mutations += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes]
-    return extension("envoy.filters.http.header_mutation", HEADER_MUTATION, mutations={"request_mutations": mutations})
+    removal = {"request_mutations": mutations}
+    return Fixed(extension("envoy.filters.http.header_mutation", HEADER_MUTATION, mutations=removal))
 
 
 def _injector(slot: Slot) -> Json:

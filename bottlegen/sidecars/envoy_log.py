@@ -4,6 +4,9 @@ No header but Host, no query and no body is ever logged. `decision` is the polic
 route was chosen (a malformed path, say) has null there and its reason in `details`.
 """
 
+from functools import cache
+
+from bottlegen.render import Fixed
 from bottlegen.sidecars.envoy_types import STDOUT_LOG, Json, extension
 
 BOTTLE_VARIABLE = "BOTTLEGEN_BOTTLE"
@@ -36,9 +39,10 @@ _HTTP = {
 }
 
 
+@cache
 def http_log(event: str) -> Json:
     """Logger of a connection manager; `event` is `connect` for tunnels and `request` for what goes through them."""
-    return _logger({**_COMMON, **_HTTP, "event": event})
+    return Fixed(_logger({**_COMMON, **_HTTP, "event": event}))
 
 
 def unmatched_log() -> Json:

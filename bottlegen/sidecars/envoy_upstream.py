@@ -1,5 +1,8 @@
 """Towards the internet: every connection is verified TLS to a public address, by name and by trusted authority."""
 
+from functools import cache
+
+from bottlegen.render import Fixed
 from bottlegen.sidecars.envoy_types import FORWARD_PROXY_CLUSTER, HTTP_OPTIONS, TLS_UPSTREAM, Json, extension, typed
 from bottlegen.sidecars.material import UPSTREAM_CA
 
@@ -45,6 +48,7 @@ _REFUSED = (
 )
 
 
+@cache
 def dns_cache() -> Json:
     """The one resolver config; Envoy wants it equal in the filter and in both clusters."""
     resolver = typed(
@@ -53,14 +57,18 @@ def dns_cache() -> Json:
         query_timeout_seconds=2,
         query_tries=2,
     )
-    return {
-        "name": "egress",
-        "dns_lookup_family": "V4_PREFERRED",
-        "dns_query_timeout": "5s",
-        "dns_failure_refresh_rate": {"base_interval": "2s", "max_interval": "10s"},
-        "resolved_address_filter": {"ranges": [{"address_prefix": ip, "prefix_len": bits} for ip, bits in _REFUSED]},
-        "typed_dns_resolver_config": {"name": "envoy.network.dns_resolver.cares", "typed_config": resolver},
-    }
+    return Fixed(
+        {
+            "name": "egress",
+            "dns_lookup_family": "V4_PREFERRED",
+            "dns_query_timeout": "5s",
+            "dns_failure_refresh_rate": {"base_interval": "2s", "max_interval": "10s"},
+            "resolved_address_filter": {
+                "ranges": [{"address_prefix": ip, "prefix_len": bits} for ip, bits in _REFUSED]
+            },
+            "typed_dns_resolver_config": {"name": "envoy.network.dns_resolver.cares", "typed_config": resolver},
+        }
+    )
 
 
 def clusters() -> list[Json]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlegen.render import canonical_json
+from bottlegen.render import Fixed, canonical_json
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -23,6 +23,13 @@ def test_equals_the_library(value: object) -> None:
 @given(st.dictionaries(st.text(), st.integers(), min_size=2))
 def test_order_of_keys_is_not_seen(value: dict[str, int]) -> None:
     assert canonical_json(dict(reversed(value.items()))) == canonical_json(value)
+
+
+@given(st.dictionaries(st.text(), _VALUES))
+def test_a_shared_part_looks_the_same_at_every_depth_and_time(part: dict[str, object]) -> None:
+    fixed = Fixed(part)
+    for _ in range(2):
+        assert canonical_json({"a": fixed, "b": [fixed]}) == canonical_json({"a": part, "b": [part]})
 
 
 def test_tuples_are_lists() -> None:

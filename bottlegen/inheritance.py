@@ -3,6 +3,7 @@
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bottlegen import source as source_module
@@ -12,13 +13,16 @@ from bottlegen.wording import UNSEEN, Keys, shown
 
 MAX_FILES = 64
 MAX_CHAIN = 16
+_Place = Callable[[], Where | None]
+"""To find a line takes a scan of the file, so only a message asks for it."""
+
 _ADDED_UP = frozenset({("egress", "routes"), ("workspace", "read_only")})
 
 
 def read_all(path: str, read: Callable[[str], bytes]) -> tuple[tuple[Source, ...], list[Problem]]:
     """All files that `path` leads to, itself last, and what kept others from being read."""
     walk = _Walk(read)
-    walk.visit(posixpath.normpath(path), (), None)
+    walk.visit(posixpath.normpath(path), (), lambda: None)
     return tuple(walk.sources), walk.problems
 
 
@@ -75,7 +79,7 @@ class _Walk:
     problems: list[Problem] = field(default_factory=list)
     met: set[str] = field(default_factory=set)
 
-    def visit(self, name: str, chain: tuple[str, ...], where: Where | None) -> None:
+    def visit(self, name: str, chain: tuple[str, ...], where: _Place) -> None:
         if name in chain:
             cycle = " -> ".join(map(shown, (*chain[chain.index(name) :], name)))
             self._problem(f"profiles extend each other in a circle: {cycle}", where, "remove one of these from extends")
@@ -92,7 +96,7 @@ class _Walk:
 
     def _extended(self, source: Source, chain: tuple[str, ...]) -> None:
         for keys, entry in _entries(source):
-            where = source.where(keys)
+            where = partial(source.where, keys)
             if UNSEEN.search(entry):
                 continue  # reported as a flaw of the file
             if reason := _refusal(entry):
@@ -101,19 +105,21 @@ class _Walk:
             else:
                 self.visit(_target(source, entry), chain, where)
 
-    def _source(self, name: str, chain: tuple[str, ...], where: Where | None) -> Source | None:
+    def _source(self, name: str, chain: tuple[str, ...], where: _Place) -> Source | None:
         try:
             return source_module.parse(name, self.read(name))
         except OSError as e:
             reason = (e.strerror or "it cannot be read").lower()
             route = f" (extended by {' -> '.join(map(shown, chain))})" if chain else ""
-            self._problem(f"cannot read {shown(name)}: {reason}{route}", where or Where(file=name), "check the path")
+            self._problem(
+                f"cannot read {shown(name)}: {reason}{route}", lambda: where() or Where(file=name), "check the path"
+            )
         except ProfileError as e:
             self.problems += e.problems
         return None
 
-    def _problem(self, what: str, where: Where | None, fix: str) -> None:
-        self.problems.append(Problem(what=what, where=where, fix=fix))
+    def _problem(self, what: str, where: _Place, fix: str) -> None:
+        self.problems.append(Problem(what=what, where=where(), fix=fix))
 
 
 def _entries(source: Source) -> list[tuple[Keys, str]]:

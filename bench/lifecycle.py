@@ -32,7 +32,10 @@ class Bench:
         self.api = api
         self.work = folder / "work"
         self.work.mkdir()
-        os.chown(self.work, OWNER, OWNER)
+        self.home = folder / "home"  # of the floor; bottlegen makes its own, which goes when nothing is in it
+        self.home.mkdir()
+        for path in (self.work, self.home):
+            os.chown(path, OWNER, OWNER)
         folder.chmod(0o755)
         self.env = {
             **os.environ,
@@ -67,6 +70,9 @@ class Bench:
         """Take images and settings of the floor from a bottle that is up, so that both are the same."""
         for service in ("egress", "agent"):
             found = self.api.inspect_container(f"bottlegen-{NAME}-{service}")
+            for mount in found["HostConfig"].get("Mounts") or ():
+                if not Path(mount["Source"]).is_relative_to(self.work):
+                    mount["Source"] = str(self.home)
             self.made[service] = {"config": found["Config"], "host": found["HostConfig"]}
 
     def bare_up(self) -> None:

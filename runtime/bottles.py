@@ -110,15 +110,16 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
         raise UsageError("--all and --name contradict each other", fix="give one of them")
     host = this_host()
     state = State.of(host.env, host.home)
-    found = _every_bottle(host)
+    runtimes = installed(host)
+    found = [] if name else [status for runtime in runtimes for status in runtime.list()]
     if not everything and not name:
         name = _find("")[0].bottle if found else ""
     names = [name] if name else []
     if everything:
-        names = sorted({status.bottle for status, _ in found} | set(state.names(homes=purge)))
+        names = sorted({status.bottle for status in found} | set(state.names(homes=purge)))
     for bottle in names:
         check_bottle_name(bottle)
-        removed = [runtime.name for runtime in installed(host) if runtime.remove(bottle)]
+        removed = [runtime.name for runtime in runtimes if runtime.remove(bottle)]
         state.forget_run(bottle)
         purged = purge and state.purge(bottle)
         print(_removal_line(bottle, bool(removed), bool(purged)))

@@ -30,6 +30,11 @@ def shown(text: str) -> str:
     return f"'{_visible(text)}'"
 
 
+def seen(text: str) -> str:
+    """`text` with every character that does not print, or reorders what does, as an escape."""
+    return "".join(c if c.isprintable() and not UNSEEN.match(c) else f"\\u{ord(c):04x}" for c in text)
+
+
 def dotted(keys: Keys) -> str:
     """`keys` as in `egress.routes[1].host`."""
     parts = (f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in keys)
@@ -47,5 +52,4 @@ def _key(key: str) -> str:
 
 
 def _visible(text: str) -> str:
-    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return "".join(c if c.isprintable() and not UNSEEN.match(c) else f"\\u{ord(c):04x}" for c in cut)
+    return seen(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")

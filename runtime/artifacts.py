@@ -43,12 +43,11 @@ class ArtifactStore:
     def fetch(self, spec: ArtifactSpec, step: Step) -> Path:
         """The verified archive, downloaded when it is not in the cache; RuntimeFailure leaves nothing false behind."""
         path = self.path(spec)
-        if path.is_file():
-            return path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _locked(path.parent):
-                if not path.is_file():
+                # What lies there was whole once; a disk, or somebody, may have changed it since.
+                if not path.is_file() or _sum(spec, path) != _digest(spec):
                     self._fetch(spec, path, step)
         except requests.RequestException as e:
             raise _unreachable(spec, e) from e
@@ -186,17 +185,20 @@ def _digest(spec: ArtifactSpec) -> bytes:
     return base64.b64decode(spec.integrity.partition("-")[2])
 
 
+def _sum(spec: ArtifactSpec, path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, spec.integrity.partition("-")[0]).digest()
+
+
 def _verify(spec: ArtifactSpec, partial: Path) -> None:
-    hasher = hashlib.new(spec.integrity.partition("-")[0])
-    with partial.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            hasher.update(chunk)
-    if hasher.digest() == _digest(spec):
+    found = _sum(spec, partial)
+    if found == _digest(spec):
         return
     partial.unlink()
-    found = base64.b64encode(hasher.digest()).decode()
+    algorithm = spec.integrity.partition("-")[0]
     raise RuntimeFailure(
-        f"'{spec.filename}' is not the pinned file: integrity {hasher.name}-{found}, pinned {spec.integrity}",
+        f"'{spec.filename}' is not the pinned file: integrity {algorithm}-{base64.b64encode(found).decode()}, "
+        f"pinned {spec.integrity}",
         fix="try again; if it stays, the registry serves another file than the one that was reviewed",
     )
 

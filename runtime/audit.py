@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from bottlegen.wording import seen
+
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
@@ -26,16 +28,21 @@ def lines(chunks: Iterable[bytes]) -> Iterator[AuditLine]:
 
 
 def _parse(raw: bytes) -> AuditLine | None:
+    # Bytes that are no UTF-8 came from the agent: they must not hide its request.
+    text = raw.decode("utf-8", "replace").strip()
     try:
-        fields = json.loads(raw)
+        fields = json.loads(text)
     except ValueError:
         return None
-    return AuditLine(raw.decode("utf-8", "replace").strip(), fields) if isinstance(fields, dict) else None
+    return AuditLine(text, fields) if isinstance(fields, dict) else None
 
 
 def summary(line: AuditLine) -> str:
-    """One short line for people: time, decision, status, method, host, path, credential slot."""
-    field = line.fields
+    """One short line for people: time, decision, status, method, host, path, credential slot.
+
+    Names and paths are the agent's words: what would move the reader's cursor or start a line is shown as an escape.
+    """
+    field = {key: seen(value) if isinstance(value, str) else value for key, value in line.fields.items()}
     where = f"{field.get('host') or field.get('sni') or '-'}{field.get('path') or ''}"
     slot = f"  +{field['slot']}" if field.get("slot") else ""
     decided = f"{field.get('decision') or '-':<6} {field.get('status') or '-':>4}"

@@ -3,6 +3,7 @@
 $XDG_STATE_HOME/bottlegen, else ~/.local/state/bottlegen. Homes are closed to others.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.errors import HostError, UsageError
+
+_numbers = itertools.count()
 
 BOTTLE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
@@ -85,7 +88,26 @@ class State:
         if not folder.exists():
             return False
         try:
-            shutil.rmtree(folder)
+            _remove_tree(folder)
         except OSError as e:
             raise HostError(f"cannot remove '{folder}': {e.strerror}", fix=f"rm -r '{folder}'") from e
         return True
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove what an agent may have made: closed folders, links, and folders nested deeper than shutil.rmtree can go.
+
+    Every folder is first brought up to `folder`, so no depth matters; a link is removed and never followed.
+    """
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        for path in [*here.iterdir()]:
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+                continue
+            path.chmod(0o700)
+            waiting.append(path.rename(folder / f".removed-{next(_numbers)}"))
+        if here != folder:
+            here.rmdir()
+    folder.rmdir()

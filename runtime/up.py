@@ -145,8 +145,13 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, host: Host) -> LaunchSp
 
 def _workspace(asked: str, source: str, host: Host) -> Path:
     """The folder that the agent works in: what was asked for, else the repository around here, else here."""
-    root = Path(asked).expanduser() if asked else _repository(Path.cwd())
+    root = (Path(asked).expanduser() if asked else _repository(Path.cwd())).resolve()
     folder = (root / source).resolve()
+    if folder != root / source:  # a link there is the repository's word, or an earlier agent's, not this user's
+        raise UsageError(
+            f"the profile's workspace.path '{source}' leads through a symbolic link to '{folder}'",
+            fix=f"if that is what you want: up --workspace '{folder}', with a profile whose workspace.path is '.'",
+        )
     if not folder.is_dir():
         raise UsageError(f"workspace '{folder}' is not a folder", fix="--workspace DIR")
     if folder in (host.home.resolve(), *host.home.resolve().parents):

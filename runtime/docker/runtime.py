@@ -16,6 +16,7 @@ from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Prog
 from runtime.docker import containers, listing, naming, networks, removal, streams, workspace
 from runtime.docker.build import Images
 from runtime.docker.engine import Engine, connect, translated
+from runtime.docker.sources import unlinked
 from runtime.docker.streams import Stream
 from runtime.docker.tarball import pack
 
@@ -262,7 +263,9 @@ class DockerRuntime:
 
 def _binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
     home = (workspace.Bind(source=spec.home, target=HOME),) if spec.home else ()
-    return home + (workspace.binds(spec.workspace, spec.bundle.manifest.workspace) if spec.workspace else ())
+    if spec.workspace is None:
+        return home
+    return home + unlinked(spec.workspace, workspace.binds(spec.workspace, spec.bundle.manifest.workspace))
 
 
 def _taken(bottle: str) -> RuntimeFailure:

@@ -138,6 +138,15 @@ def test_a_workspace_that_holds_the_home_is_refused(project: Project) -> None:
     assert (done.returncode, "holds your home folder" in done.stderr) == (10, True)
 
 
+def test_a_workspace_path_behind_a_link_is_refused(project: Project, tmp_path: Path) -> None:
+    """The profile and the link may both come with a repository: together they would name any folder of this host."""
+    (tmp_path / "keys").mkdir()
+    (project.folder / "docs").symlink_to(tmp_path / "keys")
+    project.write("dev", _PROFILE + '[workspace]\npath = "docs"\n')
+    done = project.run("up", "--dev", "--profile", "dev", "--workspace", str(project.folder))
+    assert (done.returncode, "'docs' leads through a symbolic link" in done.stderr) == (10, True)
+
+
 def test_a_bad_host_toml_is_named_with_its_line(project: Project, tmp_path: Path) -> None:
     project.run("build")
     (tmp_path / "host.toml").write_text("[upstream]\nca_fil = 'x'\n")

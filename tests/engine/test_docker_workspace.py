@@ -17,6 +17,7 @@ from tests.engine.bottle import (
     BottleMaker,
     SpecMaker,
     git,
+    launch,
     launch_in,
     make_folder,
     make_repository,
@@ -189,6 +190,20 @@ def test_links_in_the_place_of_git_are_refused(
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RuntimeFailure, match=f"'{link}' of the workspace is a symbolic link"):
         runtime.check(make_spec(workspace=folder))
+
+
+@pytest.mark.parametrize("name", ["modules/left/hooks", "modules/left/config", "config.worktree"])
+def test_links_that_an_agent_left_are_not_mounted(
+    name: str, make_bottle: BottleMaker, make_spec: SpecMaker, repo: Path, tmp_path: Path
+) -> None:
+    """An engine follows a link in a mount's source on the host: the next agent would see what it leads to."""
+    (tmp_path / "key").write_text("of this host")
+    first = make_bottle(workspace=repo)
+    left = "mkdir -p .git/modules/left && echo 'ref: refs/heads/x' > .git/modules/left/HEAD"
+    assert first.run("sh", "-c", f"cd /workspace && {left} && ln -s {tmp_path}/key .git/{name}") == (0, "")
+    first.runtime.remove(first.spec.bottle)
+    with make_runtime() as runtime, pytest.raises(RuntimeFailure, match=rf"'\.git/{name}' of the workspace is a symb"):
+        launch(make_spec(workspace=repo), runtime)
 
 
 def test_a_workspace_of_root_is_refused_with_what_to_do(

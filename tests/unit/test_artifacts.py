@@ -134,6 +134,15 @@ def test_other_bytes_than_pinned_leave_nothing(serve: Serve, tmp_path: Path, alg
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_changed_file_in_the_cache_is_not_used(serve: Serve, tmp_path: Path) -> None:
+    registry = serve(_all)
+    store = ArtifactStore(tmp_path, {})
+    path = store.fetch(_spec(), Step())
+    path.write_bytes(DATA[:-1] + b"X")
+    assert store.fetch(_spec(), Step()).read_bytes() == DATA
+    assert len(registry.requests) == 2
+
+
 def test_an_interrupted_download_goes_on_where_it_stopped(serve: Serve, tmp_path: Path) -> None:
     def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
         begin = int(request.headers.get("Range", "bytes=0-")[6:-1])

@@ -1,0 +1,35 @@
+"""What bottles keep on this host is removed whole, whatever an agent made of it, and nothing else is."""
+
+import os
+from pathlib import Path
+
+from runtime.state import State
+
+
+def test_purge_takes_what_an_agent_may_leave_and_follows_no_link(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    home = state.make_home("b", (os.getuid(), os.getgid()))
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "file").write_text("mine")
+    (home / "link").symlink_to(outside)
+    os.mkfifo(home / "pipe")
+    (home / "closed/inner").mkdir(parents=True)
+    (home / "closed/inner/link").symlink_to(outside / "file")
+    (home / "closed").chmod(0)
+    _nest(home, 2000)  # twice the depth of Python's stack
+    assert state.purge("b")
+    assert not state.bottle("b").exists()
+    assert (outside / "file").read_text() == "mine"
+    assert outside.stat().st_mode & 0o777 == 0o755
+    assert not state.purge("b")
+
+
+def _nest(folder: Path, depth: int) -> None:
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)

@@ -76,7 +76,7 @@ def bench(_: Context, name: str = "") -> None:
     bench/README.md says how to read the tables. Close what else keeps the machine busy first.
 
       ./inv bench
-      ./inv bench build
+      ./inv bench --name build
     """
     found = {path.stem: path for path in sorted((ROOT / "bench").glob("[a-z]*.py"))}
     if name and name not in found:

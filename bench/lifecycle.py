@@ -5,6 +5,8 @@ limits and mounts, the sidecar on both networks, started, the sidecar listening,
 It makes its calls one after the other in one process that has the SDK loaded; `up` pays for its own interpreter.
 """
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -21,6 +23,7 @@ NAME = f"bench-{os.getpid()}"
 OWNER = 1000
 FLOOR_UP, FLOOR_DOWN = "engine calls: up", "engine calls: down"
 UP, DOWN = "bottlegen up --detach", "bottlegen down"
+LOADED_UP, LOADED_DOWN = "the same, libraries loaded: up", "the same, libraries loaded: down"
 IMPORTS = "import invoke, pydantic, docker, cryptography.x509"
 LIBRARIES = f'python -c "{IMPORTS}"'
 
@@ -65,6 +68,29 @@ class Bench:
 
     def down(self) -> None:
         self.bottlegen("down", "--name", NAME)
+
+    def loaded_up(self) -> None:
+        """What the command does, in this process: as the floor, it has its libraries loaded."""
+        from runtime.up import UpRequest, bring_up
+
+        request = UpRequest(
+            profile="shell",
+            name=NAME,
+            dev=False,
+            detach=True,
+            workspace=str(self.work),
+            runtime="",
+            command=("sleep", "600"),
+            as_json=False,
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            bring_up(request)
+
+    def loaded_down(self) -> None:
+        from runtime.bottles import take_down
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            take_down(NAME, everything=False, purge=False)
 
     def learn(self) -> None:
         """Take images and settings of the floor from a bottle that is up, so that both are the same."""
@@ -140,6 +166,9 @@ def main() -> None:
             bench.up()  # builds the images where they are missing
             bench.learn()
             bench.down()
+            os.environ.update(bench.env)
+            bench.loaded_up()  # imports what it needs
+            bench.loaded_down()
             times = measured(bench)
         finally:
             bench.clean()
@@ -148,10 +177,15 @@ def main() -> None:
 
 def measured(bench: Bench) -> dict[str, list[float]]:
     """Seconds by step and round. What one side made is removed before the other begins, and sides take turns."""
-    sides = [{UP: bench.up, DOWN: bench.down}, {FLOOR_UP: bench.bare_up, FLOOR_DOWN: bench.bare_down}]
+    sides = [
+        {UP: bench.up, DOWN: bench.down},
+        {FLOOR_UP: bench.bare_up, FLOOR_DOWN: bench.bare_down},
+        {LOADED_UP: bench.loaded_up, LOADED_DOWN: bench.loaded_down},
+    ]
     times: dict[str, list[float]] = {name: [] for side in sides for name in side}
     for number in range(ROUNDS):
-        for side in sides if number % 2 else sides[::-1]:
+        turn = number % len(sides)
+        for side in sides[turn:] + sides[:turn]:
             for name, step in side.items():
                 begun = time.perf_counter()
                 step()
@@ -163,7 +197,10 @@ def measured(bench: Bench) -> dict[str, list[float]]:
 
 
 def show(times: dict[str, list[float]]) -> None:
-    pairs = ((FLOOR_UP, FLOOR_UP), (UP, FLOOR_UP), (FLOOR_DOWN, FLOOR_DOWN), (DOWN, FLOOR_DOWN))
+    pairs = (
+        (FLOOR_UP, FLOOR_UP), (LOADED_UP, FLOOR_UP), (UP, FLOOR_UP),
+        (FLOOR_DOWN, FLOOR_DOWN), (LOADED_DOWN, FLOOR_DOWN), (DOWN, FLOOR_DOWN),
+    )  # fmt: skip
     rows = [(name, milliseconds(middle(times[name])), f"{ratio(times, name, floor):.2f}") for name, floor in pairs]
     rows.append((LIBRARIES, milliseconds(middle(times[LIBRARIES])), "part of up and down, not of the floor"))
     table(f"A bottle of profile shell, warm (median of {ROUNDS} rounds)", ("", "time", "ratio to the floor"), rows)

@@ -45,6 +45,8 @@ def decide(routes: RouteSet, host: str, port: int, method: str, raw_path: str) -
         return Decision(allowed=False, status=400)
     else:
         path = normal
+    if method.upper() == "TRACE":  # its answer would repeat what is injected
+        return Decision(allowed=False, status=403, path=path)
     for rule in rules.rules:
         fits = not rule.paths or any(pattern.matches(path) for pattern in rule.paths)
         if fits and (not rule.methods or method in rule.methods):

@@ -14,6 +14,8 @@ AMBIGUOUS_PATH = (
     "which routes with paths cannot judge\n"
 )
 
+ECHO_METHOD = "bottlegen: TRACE never leaves the bottle: its answer would repeat the headers that are added here\n"
+
 
 def unknown_host(profile: str, *, with_port: bool) -> str:
     """For a tunnel to a host, or a port of it, that no route names."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from bottlegen.decide import AMBIGUOUS
 from bottlegen.paths import PathPattern
 from bottlegen.routes import HostRules, RouteSet, Rule, Slot
-from bottlegen.sidecars.envoy_answers import AMBIGUOUS_PATH, misdirected, unknown_request
+from bottlegen.sidecars.envoy_answers import AMBIGUOUS_PATH, ECHO_METHOD, misdirected, unknown_request
 from bottlegen.sidecars.envoy_types import ROUTE_FILTER, Json, answer, decided, typed
 from bottlegen.sidecars.envoy_upstream import UP, UP_H1
 
@@ -28,6 +28,9 @@ CREDENTIAL_HEADERS = frozenset(
     }
 )
 """Headers that carry credentials at common APIs. Where a rule injects one, the agent's own others are dropped."""
+
+ECHO = {"exact": "TRACE", "ignore_case": True}
+"""Answers of this method repeat the request's headers (RFC 9110 9.3.8): the injected credential among them."""
 
 _REGEX_BYTES = 1000
 
@@ -71,6 +74,12 @@ def _routes(profile: str, rules: HostRules, slots: tuple[Slot, ...]) -> Iterator
             "direct_response": answer(400, AMBIGUOUS_PATH),
             "metadata": decided("deny"),
         }
+    yield {
+        "name": "echo",
+        "match": {"prefix": "/", "headers": [{"name": ":method", "string_match": ECHO}]},
+        "direct_response": answer(403, ECHO_METHOD),
+        "metadata": decided("deny"),
+    }
     for rule in rules.rules:
         dropped = _dropped(rule, injected)
         for path in _path_matches(rule.paths):

@@ -16,6 +16,9 @@ from tests.dataplane.sidecar import Sidecar
     [
         ("GET", "open.test/", 200),
         ("DELETE", "open.test/any?q=1", 200),
+        ("TRACE", "inject.test/any", 403),
+        ("TRACE", "open.test/any", 403),
+        ("TRACE", "api.test/open/a", 403),
         ("GET", "api.test/repos/x/issues", 200),
         ("GET", "api.test/repos/x/issues/7/comments", 200),
         ("POST", "api.test/repos/x/issues", 200),

@@ -40,10 +40,11 @@ def test_decide_agrees_with_envoy(world: World) -> None:
     connections = Connections(world)
 
     @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
-    @given(host=st.sampled_from(HOSTS), method=st.sampled_from(["GET", "POST", "DELETE"]), path=PATHS)
+    @given(host=st.sampled_from(HOSTS), method=st.sampled_from(["GET", "POST", "DELETE", "TRACE"]), path=PATHS)
     @example(host="api.test", method="GET", path="/open/%%32e%%32e/x")
     @example(host="api.test", method="GET", path="/open/a%%34%31")
     @example(host="api.test", method="GET", path="/open/..;%2e/x")
+    @example(host="api.test", method="TRACE", path="/open/x")
     @example(host="api.test", method="POST", path="//repos/x/./issues/?q")
     def check(host: str, method: str, path: str) -> None:
         expected = decide(world.sidecar.routes, host, 443, method, path)

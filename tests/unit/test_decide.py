@@ -27,6 +27,7 @@ ROUTES = compile_routes(
         ("api.test", 443, "GET", "/a/%2f", 400),
         ("api.test", 443, "GET", "/a b", 400),
         ("api.test", 8443, "POST", "/anything", 0),
+        ("api.test", 8443, "TRACE", "/anything", 403),
         ("api.test", 80, "GET", "/a/b", 403),
         ("wild.test", 443, "GET", "/", 403),
         ("y.wild.test", 443, "POST", "/", 0),

@@ -4,6 +4,7 @@ Secrets live in this process between `gather` and `place`, and nowhere else on t
 """
 
 import datetime
+import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -138,8 +139,8 @@ def _provisioned_files(provision: HostProvision) -> tuple[MaterialFile, ...]:
 
 
 def _exists_in(home: Path | None, path: str) -> bool:
-    """Whether the kept home has the file. The agent owns the folder, so links are looked at, never followed."""
-    return home is not None and ((home / path).is_symlink() or (home / path).exists())
+    """Whether the kept home has the file, as far as can be seen: the agent owns the folder and may have closed it."""
+    return home is not None and os.path.lexists(home / path)
 
 
 def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[str, ...]:

@@ -164,7 +164,8 @@ class DockerRuntime:
         if status != 0:
             raise RuntimeFailure(
                 f"service '{service}' of bottle '{bottle}' took no material: {output or f'exit status {status}'}",
-                fix=f"bottlegen logs --name {bottle}",
+                fix="bottlegen up again; if it stays, the kept home may be in the way: "
+                f"bottlegen down --purge --name {bottle}",
             )
 
     def wait_ready(self, bottle: str, service: str, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """The start sequence on a runtime that records: its order, what is missed at once, and that any failure undoes it."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -135,6 +136,23 @@ def test_seeds_do_not_replace_what_the_agent_has(tmp_path: Path) -> None:
     paths = {file.path for file in recorder.placed["agent"]}
     assert "/home/agent/.codex/config.toml" not in paths
     assert {"/home/agent/.codex/auth.json", "/run/bottle/ca.crt"} <= paths
+
+
+def test_a_home_that_cannot_be_looked_into_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent may close folders of its home; to a host user who is not root they stay closed."""
+    home = tmp_path / "kept"
+
+    def closed(path: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(str(home)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    stat = os.stat
+    recorder = Recorder()
+    monkeypatch.setattr(os, "stat", closed)
+    monkeypatch.setattr(os, "lstat", lambda path: closed(path, follow_symlinks=False))
+    start(_spec(home), recorder, _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b"), Silent())  # type: ignore[arg-type]
+    assert "/home/agent/.codex/config.toml" in {file.path for file in recorder.placed["agent"]}
 
 
 def test_refresh_places_credentials_again_and_nothing_else(tmp_path: Path) -> None:

@@ -35,9 +35,11 @@ Resize = Callable[[int, int], None]
 def join(remote: Remote, *, tty: bool, stdin: bool, resize: Resize | None = None) -> None:
     """Copy both ways until the remote's output ends; without `stdin` nothing is read here.
 
-    With `tty`, keys go over raw, Ctrl-C too, and `resize(rows, columns)` follows the window."""
+    With `tty`, keys go over raw, Ctrl-C too, and `resize(rows, columns)` follows the window. When nobody reads what is
+    written here any more, this process ends as any other would: SystemExit with the status of SIGPIPE."""
     wake, waker = os.pipe()
-    reader = threading.Thread(target=_drain, args=(remote, waker), daemon=True)
+    unread = threading.Event()
+    reader = threading.Thread(target=_drain, args=(remote, waker, unread), daemon=True)
     try:
         with _raw_terminal(tty=tty), _window(resize if tty else None):
             reader.start()
@@ -49,14 +51,18 @@ def join(remote: Remote, *, tty: bool, stdin: bool, resize: Resize | None = None
         os.close(wake)
         with suppress(OSError):
             os.close(waker)
+    if unread.is_set():
+        raise SystemExit(128 + signal.SIGPIPE)
 
 
-def _drain(remote: Remote, waker: int) -> None:
+def _drain(remote: Remote, waker: int, unread: threading.Event) -> None:
     try:
         for number, data in remote.output():
             _write(number, data)
+    except BrokenPipeError:
+        unread.set()  # our own reader went away, as in `… | head`
     except OSError:
-        pass  # our own reader went away, as in `… | head`: nothing more to say
+        pass  # the far side broke off, or the terminal hung up: nothing more to say
     finally:
         with suppress(OSError):
             os.write(waker, b".")

@@ -7,20 +7,23 @@ from collections.abc import Iterable, Mapping
 
 from bottlegen.bundle import read
 from bottlegen.errors import BundleError, Problem, UsageError
+from bottlegen.wording import seen
 from runtime.base import BottleStatus, Runtime
-from runtime.host import Host, this_host
+from runtime.host import this_host
 from runtime.registry import installed
-from runtime.state import State, check_bottle_name
+from runtime.state import BOTTLE_NAME, State, check_bottle_name
 from runtime.terminal import TERMINAL_NAMES
 
 
-def _every_bottle(host: Host) -> list[tuple[BottleStatus, Runtime]]:
-    return [(status, runtime) for runtime in installed(host) for status in runtime.list()]
+def _every_bottle(runtimes: Iterable[Runtime]) -> list[tuple[BottleStatus, Runtime]]:
+    """All that these runtimes list, without what only looks like it: a hostile image can bring a label of any text."""
+    found = [(status, runtime) for runtime in runtimes for status in runtime.list()]
+    return [pair for pair in found if BOTTLE_NAME.fullmatch(pair[0].bottle)]
 
 
 def _find(name: str) -> tuple[BottleStatus, Runtime]:
     """The bottle meant: by name, or the only one there is."""
-    found = _every_bottle(this_host())
+    found = _every_bottle(installed(this_host()))
     matching = [pair for pair in found if pair[0].bottle == name] if name else found
     if len(matching) == 1:
         return matching[0]
@@ -73,7 +76,7 @@ def show_logs(name: str, *, follow: bool, audit: bool, as_json: bool) -> None:
 
 def list_bottles(*, as_json: bool) -> None:
     """All bottles of all runtimes here."""
-    statuses = [status for status, _ in _every_bottle(this_host())]
+    statuses = [status for status, _ in _every_bottle(installed(this_host()))]
     if as_json:
         print(json.dumps([_status_document(status) for status in statuses], indent=2))
         return
@@ -98,7 +101,7 @@ def _status_document(status: BottleStatus) -> Mapping[str, object]:
 
 
 def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    lines = [head, *rows]
+    lines = [head, *(tuple(map(seen, row)) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -111,7 +114,7 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
     host = this_host()
     state = State.of(host.env, host.home)
     runtimes = installed(host)
-    found = [] if name else [status for runtime in runtimes for status in runtime.list()]
+    found = [] if name else [status for status, _ in _every_bottle(runtimes)]
     if not everything and not name:
         name = _find("")[0].bottle if found else ""
     names = [name] if name else []

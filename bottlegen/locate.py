@@ -43,6 +43,13 @@ def locate(asked: str, cwd: Path) -> Place:
     )
 
 
+def stands_for(asked: str, place: Place) -> bool:
+    """Whether the name `asked` would be a shipped profile's, if the project had none of that name: an agent that works
+    in the project can put one there."""
+    ours = shipped() / _FOLDER
+    return asked == place.name and place.profile.parent != ours and _in_folder(ours, asked) is not None
+
+
 def places(folder: Path) -> tuple[Place, ...]:
     """Every profile in a `profiles` folder, sorted by name; UsageError when two files share a name."""
     found: dict[str, Place] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bottlegen.bundle import Bundle, differences, read, write
 from bottlegen.errors import BundleError, UsageError
-from bottlegen.locate import Place
+from bottlegen.locate import Place, stands_for
 from runtime.base import LaunchSpec, Runtime
 from runtime.build import build_place, place_of
 from runtime.host import Host, this_host
@@ -46,6 +46,8 @@ def bring_up(request: UpRequest) -> int:
         )
     host = this_host()
     place = place_of(request.profile, Path.cwd())
+    if stands_for(request.profile, place):
+        print(f"profile '{place.name}' is '{place.profile}', not the one that ships with bottlegen", file=sys.stderr)
     bundle = _bundle_to_run(place, dev=request.dev)
     name = check_bottle_name(request.name or place.name)
     runtime = choose(request.runtime, bundle.manifest, host)

@@ -91,6 +91,18 @@ def test_names_are_found_upward_then_shipped(project: Project) -> None:
     assert project.run("hash", "--profile", "codex", cwd=below).returncode == 0
 
 
+def test_up_says_when_a_project_stands_in_for_a_shipped_profile(project: Project) -> None:
+    """An agent that works in a project can put one there, and its bundle too."""
+    socket = "unix:///nonexistent/docker.sock"
+    project.write("codex", _PROFILE)
+    project.run("build")
+    done = project.run("up", "--profile", "codex", DOCKER_HOST=socket, MY_TOKEN="x")
+    assert "codex.toml', not the one that ships with bottlegen" in done.stderr
+    for named in ("dev", "claude", "profiles/codex.toml"):
+        done = project.run("up", "--profile", named, DOCKER_HOST=socket, MY_TOKEN="x")
+        assert "not the one that ships" not in done.stderr
+
+
 def test_the_search_ends_at_the_repository(project: Project) -> None:
     inner = project.folder / "inner"
     (inner / ".git").mkdir(parents=True)

@@ -8,6 +8,7 @@ config are read-only mounts. A file `commondir` in a git directory sends git to 
 from __future__ import annotations
 
 import os
+import secrets as random_source
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -151,24 +152,40 @@ def _git_dirs(folder: Path) -> list[Path]:
 def _protected(git: Path) -> Iterator[tuple[Path, bool]]:
     for name, content in (("hooks", None), ("config", b""), ("commondir", GUARD)):
         path = git / name
-        if not path.exists():
+        if not os.path.lexists(path):
             _create_like(git, path, content)
+        _expect(path, stat.S_IFDIR if content is None else stat.S_IFREG)
         yield path, True
     worktree_config = git / "config.worktree"
-    if not worktree_config.exists() and b"worktreeconfig" in (git / "config").read_bytes().lower():
+    if not os.path.lexists(worktree_config) and b"worktreeconfig" in (git / "config").read_bytes().lower():
         _create_like(git, worktree_config, b"")
-    if worktree_config.exists():
+    if os.path.lexists(worktree_config):
+        _expect(worktree_config, stat.S_IFREG)
         yield worktree_config, True
 
 
+def _expect(path: Path, kind: int) -> None:
+    """RuntimeFailure when an agent left something else there: a link, or a pipe that nobody would ever write to."""
+    if stat.S_IFMT(path.lstat().st_mode) != kind:
+        raise RuntimeFailure(
+            f"'{path}' is not the {'folder' if kind == stat.S_IFDIR else 'file'} that git has there, "
+            "so it cannot be protected from the agent",
+            fix=f"look at it: ls -l '{path}'\nif nothing of yours needs it: rm '{path}'",
+        )
+
+
 def _create_like(git: Path, path: Path, content: bytes | None) -> None:
-    """An empty folder, or a file, owned like the git directory; never there half-written, for git may be looking."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    """An empty folder, or a file, owned like the git directory; never there half-written, for git may be looking.
+
+    An agent may have filled the directory before: a new name that nobody can know, and no link is followed.
+    """
+    new = path.with_name(f".{path.name}.{random_source.token_hex(8)}")
     if content is None:
         new.mkdir()
     else:
-        new.write_bytes(content)
+        with new.open("xb") as file:
+            file.write(content)
     info = git.stat()
     if info.st_uid != os.geteuid():
-        os.chown(new, info.st_uid, info.st_gid)
+        os.chown(new, info.st_uid, info.st_gid, follow_symlinks=False)
     new.rename(path)

@@ -202,7 +202,7 @@ def test_links_that_an_agent_left_are_not_mounted(
     left = "mkdir -p .git/modules/left && echo 'ref: refs/heads/x' > .git/modules/left/HEAD"
     assert first.run("sh", "-c", f"cd /workspace && {left} && ln -s {tmp_path}/key .git/{name}") == (0, "")
     first.runtime.remove(first.spec.bottle)
-    with make_runtime() as runtime, pytest.raises(RuntimeFailure, match=rf"'\.git/{name}' of the workspace is a symb"):
+    with make_runtime() as runtime, pytest.raises(RuntimeFailure, match=rf"\.git/{name}' (is not the|of the w)"):
         launch(make_spec(workspace=repo), runtime)
 
 

@@ -278,6 +278,13 @@ def collection() -> "Collection":
 
 def main() -> None:
     """The console script `bottlegen`: the same tasks, in any folder."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # while still loading; tasks have their own answer
+        sys.exit(130)
+
+
+def _main() -> None:
     # What editors and hooks run all the time is told apart without invoke, whose import takes longer than a build.
     match sys.argv[1:]:
         case ["build"]:

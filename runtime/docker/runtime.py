@@ -23,6 +23,7 @@ from runtime.docker.tarball import pack
 DETACH_KEYS = "ctrl-p,ctrl-q"
 _PLACE = ("/bin/sh", "/usr/libexec/bottle/place.sh")
 _READY = b"bottlegen: ready"
+_RESIZE_TRIES = 10
 _NOBODY = (1000, 1000)
 """Who the agent is when there is no workspace to own files of and the caller is root."""
 
@@ -277,13 +278,16 @@ def _taken(bottle: str) -> RuntimeFailure:
 
 
 def _resize(call: Any, target: str, rows: int, columns: int) -> None:
-    """A window change may come when the process has just ended, or not begun."""
+    """A window change may come when the process has not begun, which is worth waiting for, or has just ended."""
     from docker.errors import APIError
 
-    try:
-        call(target, height=rows, width=columns)
-    except APIError:
-        return
+    for _ in range(_RESIZE_TRIES):
+        try:
+            call(target, height=rows, width=columns)
+        except APIError:
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _agent_status(api: Any, container: str) -> int | None:

@@ -46,6 +46,19 @@ def short(digest: bytes) -> str:
     return base32(digest[:20])
 
 
+def store_path(digest: bytes, name: str, store: str = "/nix/store") -> str:
+    """Where a Nix store puts a tree of this archive hash: what `nix store add-path --name NAME` prints.
+
+    The Nix manual's "Store Path" page, for source objects without references: the hash of a line that names the archive
+    hash, the store and the name, folded to 20 bytes.
+    """
+    line = f"source:sha256:{digest.hex()}:{store}:{name}".encode()
+    folded = bytearray(20)
+    for place, byte in enumerate(hashlib.sha256(line).digest()):
+        folded[place % 20] ^= byte
+    return f"{store}/{base32(bytes(folded))}-{name}"
+
+
 def base32(data: bytes) -> str:
     """Nix's base-32: least significant bits first, printed from the most significant digit down."""
     number = int.from_bytes(data, "little")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bottlegen import nar
 from bottlegen.bundle import Bundle, differences, write
 from bottlegen.errors import BottlegenError, BundleError, Problem, UsageError
 from bottlegen.locate import Place, locate, places, project_profiles
@@ -24,6 +25,19 @@ def build_place(place: Place, read: Callable[[str], bytes] = read_file) -> Bundl
 def hash_of(asked: str, cwd: Path) -> str:
     """SRI hash of the bundle that the profile `asked` builds now."""
     return build_place(place_of(asked, cwd)).hash
+
+
+def nix_forms(asked: str, cwd: Path) -> str:
+    """The same hash in the forms that Nix prints, and the path at which a Nix store would hold the bundle."""
+    place = place_of(asked, cwd)
+    digest = build_place(place).digest
+    return "\n".join(
+        (
+            f"sri     {nar.sri(digest)}",
+            f"base32  sha256:{nar.base32(digest)}",
+            f"path    {nar.store_path(digest, place.name)}",
+        )
+    )
 
 
 def place_of(asked: str, cwd: Path) -> Place:

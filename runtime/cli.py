@@ -108,16 +108,34 @@ def show(_: "Context", profile: str = "", json: bool = False) -> None:
     show_profile(profile, as_json=json, cwd=Path.cwd())
 
 
-@user_task(name="hash", help={"profile": _PROFILE})
-def hash_(_: "Context", profile: str = "") -> None:
+@user_task(
+    name="hash",
+    help={"profile": _PROFILE, "nix": "also in Nix's base-32, and the path that `nix store add-path` would give"},
+)
+def hash_(_: "Context", profile: str = "", nix: bool = False) -> None:
     """
-    Print the bundle's hash (SRI); `nix hash path bundles/NAME` prints the same. Writes nothing.
+    Print the bundle's hash (SRI); `nix hash path bundles/NAME` prints the same. Writes nothing and needs no Nix.
 
       invoke hash --profile codex
+      invoke hash --profile codex --nix
     """
-    from runtime.build import hash_of
+    from runtime.build import hash_of, nix_forms
 
-    print(hash_of(profile, Path.cwd()))
+    print((nix_forms if nix else hash_of)(profile, Path.cwd()))
+
+
+@user_task(help={"bundle": "a bundle's folder, a path in the Nix store, or a link to one such as `result`"})
+def verify(_: "Context", bundle: str = "") -> None:
+    """
+    Check every file of a bundle against its manifest and print its hash; status 13 and all that is wrong otherwise.
+
+    It asks whether the bundle is whole, not whether a profile builds it: that is `build --check`.
+
+      invoke verify --bundle bundles/codex
+    """
+    from runtime.verify import verified_hash
+
+    print(verified_hash(bundle))
 
 
 @user_task(

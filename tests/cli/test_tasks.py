@@ -1,13 +1,17 @@
 """The tasks as a user types them, in a project of their own: what they print and their status, never a traceback."""
 
+import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bottlegen import nar
 
 ROOT = Path(__file__).parents[2]
 _PROFILE = """
@@ -82,6 +86,38 @@ def test_hash_writes_nothing_and_is_the_built_one(project: Project) -> None:
     assert not (project.folder / "bundles").exists()
     assert printed in project.run("build").stdout
     assert project.run("hash", "--profile", "profiles/dev.toml").stdout.strip() == printed
+
+
+def test_hash_in_the_forms_of_nix(project: Project) -> None:
+    sri = project.run("hash", "--profile", "dev").stdout.strip()
+    printed = project.run("hash", "--profile", "dev", "--nix").stdout
+    base32 = nar.base32(base64.b64decode(sri.removeprefix("sha256-")))
+    assert re.fullmatch(
+        rf"sri     {re.escape(sri)}\nbase32  sha256:{base32}\npath    /nix/store/[{nar.BASE32}]{{32}}-dev\n", printed
+    )
+
+
+def test_verify_prints_the_hash_of_a_whole_bundle(project: Project, tmp_path: Path) -> None:
+    sri = project.run("hash", "--profile", "dev").stdout
+    project.run("build")
+    (tmp_path / "result").symlink_to(project.folder / "bundles" / "dev")
+    for bundle in ("bundles/dev", "bundles/dev/", str(project.folder / "bundles" / "dev"), "../result"):
+        done = project.run("verify", "--bundle", bundle)
+        assert (done.returncode, done.stdout, done.stderr) == (0, sri, "")
+
+
+def test_verify_names_all_that_is_wrong(project: Project) -> None:
+    project.run("build")
+    bundle = project.folder / "bundles" / "dev"
+    (bundle / "routes.json").write_text("{}\n")
+    (bundle / "more").write_text("")
+    done = project.run("verify", "--bundle", "bundles/dev")
+    assert (done.returncode, done.stdout) == (13, "")
+    assert "error: file 'more' is not listed in the manifest\n  --> bundles/dev/more" in done.stderr
+    assert "error: file 'routes.json' has other bytes than the manifest says" in done.stderr
+    assert project.run("verify", "--bundle", "profiles").stderr.startswith("error: no bundle at 'profiles'")
+    nothing = project.run("verify")
+    assert (nothing.returncode, "error: nothing to verify\n  fix: --bundle " in nothing.stderr) == (10, True)
 
 
 def test_names_are_found_upward_then_shipped(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Our hash is the one that Nix prints: for random trees, for the shipped bundles, and for base-32."""
+"""Our hash is the one that Nix prints: for random trees, the shipped bundles, base-32 and store paths."""
 
 import subprocess
 from pathlib import Path
@@ -59,3 +59,11 @@ def test_shipped_bundles():
 @pytest.mark.parametrize("data", [bytes(32), bytes(range(32)), b"\xff" * 32])
 def test_base32(data):
     assert nix("hash", "to-base32", "--type", "sha256", nar.sri(data)) == nar.base32(data)
+
+
+# A store that keeps nothing, and the path that a real one would use.
+@pytest.mark.parametrize("name", ["dev", "a.b_c+d-1"])
+def test_store_paths(name):
+    for directory in sorted((ROOT / "bundles").iterdir()):
+        expected = nix("store", "add-path", "--dry-run", "--store", "dummy://", "--name", name, str(directory))
+        assert nar.store_path(bundle.read(directory).digest, name) == expected

@@ -89,3 +89,11 @@ def test_base32_keeps_every_bit(data):
 def test_short_is_the_length_of_a_store_path_s_hash():
     assert len(nar.short(bytes(range(32)))) == 32
     assert nar.short(bytes(range(32))) == nar.base32(bytes(range(20)))
+
+
+def test_store_path_as_nix_gives_it():
+    # nix store add-path --dry-run --store dummy:// --name NAME, of a folder whose only file `a` holds "hi" and a line end.
+    digest = nar.tree_digest({b"a": nar.Regular(b"hi\n")})
+    assert nar.store_path(digest, "codex") == "/nix/store/5xd3hffzlzqp9jqwv8250x9xg37rnykp-codex"
+    assert nar.store_path(digest, "codex", store="/elsewhere") != nar.store_path(digest, "codex")
+    assert nar.store_path(digest, "other")[11:43] != nar.store_path(digest, "codex")[11:43]

@@ -109,7 +109,9 @@ def _linters() -> list[Step]:
 
 
 def _tool(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
+    """Beside the interpreter, as in a virtual environment; on PATH otherwise, as in a Nix shell."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else name
 
 
 def _uv() -> str | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDER_MARKERS = {"engine": "engine", "dataplane": "envoy", "agents": "agents", "nix": "nix"}
+FOLDER_MARKERS = {"engine": "engine", "dataplane": "envoy", "agents": "agents", "nix": "nix", "nixpkgs": "nixpkgs"}
 REQUIRED = pytest.StashKey[frozenset[str]]()
 
 
@@ -48,11 +48,19 @@ def _no_nix() -> str:
     return "" if shutil.which("nix") else "no nix command"
 
 
+@functools.cache
+def _no_nixpkgs() -> str:
+    if not os.environ.get("BOTTLEGEN_NIXPKGS"):
+        return "with nixpkgs itself only when asked: BOTTLEGEN_NIXPKGS=1 ./inv test -k nixpkgs (network, Nix >= 2.18)"
+    return _no_nix()
+
+
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
     "agents": _no_agents,
     "envoy": _no_envoy,
     "nix": _no_nix,
+    "nixpkgs": _no_nixpkgs,
 }
 
 

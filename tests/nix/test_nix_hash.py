@@ -1,6 +1,7 @@
 """Our hash is the one that Nix prints: for random trees, the shipped bundles, base-32 and store paths."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def test_store_paths(name):
     for directory in sorted((ROOT / "bundles").iterdir()):
         expected = nix("store", "add-path", "--dry-run", "--store", "dummy://", "--name", name, str(directory))
         assert nar.store_path(bundle.read(directory).digest, name) == expected
+
+
+def test_stock_nix_prints_what_hash_prints():
+    """The commands of docs/nix.md, "Checking a hash by hand"."""
+    directory = ROOT / "bundles" / "codex"
+    printed = subprocess.run(
+        [sys.executable, "-m", "runtime.cli", "hash", "--profile", "codex", "--nix"],
+        cwd=ROOT, check=True, capture_output=True, text=True, timeout=60,
+    ).stdout  # fmt: skip
+    base32 = subprocess.run(
+        ["nix-hash", "--type", "sha256", "--base32", str(directory)],
+        check=True, capture_output=True, text=True, timeout=60,
+    ).stdout.strip()  # fmt: skip
+    path = nix("store", "add-path", "--dry-run", "--store", "dummy://", "--name", "codex", str(directory))
+    assert printed == f"sri     {nix('hash', 'path', str(directory))}\nbase32  sha256:{base32}\npath    {path}\n"

@@ -92,7 +92,7 @@ def test_short_is_the_length_of_a_store_path_s_hash():
 
 
 def test_store_path_as_nix_gives_it():
-    # nix store add-path --dry-run --store dummy:// --name NAME, of a folder whose only file `a` holds "hi" and a line end.
+    # nix store add-path --dry-run --store dummy:// --name NAME, the folder's only file `a` holding "hi" and a line end.
     digest = nar.tree_digest({b"a": nar.Regular(b"hi\n")})
     assert nar.store_path(digest, "codex") == "/nix/store/5xd3hffzlzqp9jqwv8250x9xg37rnykp-codex"
     assert nar.store_path(digest, "codex", store="/elsewhere") != nar.store_path(digest, "codex")

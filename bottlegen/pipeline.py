@@ -17,6 +17,7 @@ from bottlegen.plan import (
     ProvisionPlan,
     RenderedFile,
     Resources,
+    Route,
     SidecarPlan,
 )
 from bottlegen.profile import Profile, load
@@ -42,13 +43,17 @@ _AGENT_TMPFS = (("/tmp", 1024 * _MIB), ("/var/tmp", 256 * _MIB), (MATERIAL, 8 * 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What the agent will see, for people: env without hidden names, what it may reach, its sidecars."""
+    """What the agent will see, for people: env without hidden names, what it may reach, its sidecars.
+
+    `provided` are the routes that its provider adds to the profile's.
+    """
 
     bundle: Bundle
     routes: RouteSet
     env: tuple[tuple[str, str], ...]
     hidden: tuple[str, ...]
     sidecars: tuple[str, ...]
+    provided: tuple[Route, ...]
 
 
 def load_profile(path: str, read: Callable[[str], bytes] = read_file) -> Profile:
@@ -81,6 +86,7 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
         env=tuple(sorted((name, value) for name, value in env.items() if name not in plan.hidden_env_names)),
         hidden=tuple(sorted(plan.hidden_env_names)),
         sidecars=tuple(sidecar.name for sidecar in sidecars),
+        provided=plan.egress_routes,
     )
 
 

@@ -81,7 +81,7 @@ def compile_routes(routes: Iterable[Route]) -> RouteSet:
 def _merge_equal(routes: Iterable[Route]) -> list[Route]:
     """Join routes that speak of the same requests: an unauthenticated one takes the credential of its twin."""
     merged: dict[tuple[object, ...], Route] = {}
-    for route in sorted(map(_normal, routes), key=_sort_key):
+    for route in sorted(map(normal, routes), key=_sort_key):
         key = (route.host, route.port, route.methods, route.paths)
         twin = merged.get(key)
         if twin is None:
@@ -93,7 +93,8 @@ def _merge_equal(routes: Iterable[Route]) -> list[Route]:
     return list(merged.values())
 
 
-def _normal(route: Route) -> Route:
+def normal(route: Route) -> Route:
+    """The one spelling of what a route allows."""
     paths = tuple(sorted(set(route.paths)))
     return replace(
         route,

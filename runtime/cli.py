@@ -140,6 +140,58 @@ def verify(_: "Context", bundle: str = "") -> None:
 
 @user_task(
     help={
+        "profile": "what it is now: " + _PROFILE,
+        "against": "what it was in this git revision (default: where HEAD left the main branch)",
+        "from": "instead of both: a profile's name or path, or the folder of a bundle",
+        "to": "what to compare that one with",
+        "format": "terminal, markdown (for a pull request) or json",
+        "files": "also how the files of the bundle differ",
+        "fail-on": "widen: status 3 when the agent may do more than before",
+    },
+)
+def diff(
+    _: Context,
+    profile: str = "",
+    against: str = "",
+    from_: str = "",
+    to: str = "",
+    format: str = "terminal",  # noqa: A002 - the option's name
+    files: bool = False,
+    fail_on: str = "",
+) -> int:
+    """
+    What a change lets the agent do: WIDENS, narrows, other. Status 0 nothing, 2 differences, 3 see --fail-on.
+
+    Both sides are built by this bottlegen from the files as they are, or were; nothing is checked out or written.
+
+      invoke diff --profile codex
+      invoke diff --profile codex --against v1.2 --format markdown
+      invoke diff --from bundles/codex --to profiles/codex.toml --files
+    """
+    from runtime.diff import DiffRequest, show_diff
+
+    return show_diff(
+        DiffRequest(
+            profile=profile, against=against, before=from_, after=to, format=format, files=files, fail_on=fail_on
+        ),
+        Path.cwd(),
+    )
+
+
+@user_task(help={"profile": _PROFILE, "request": "METHOD and URL, or a URL for a GET", "json": _JSON})
+def explain(_: Context, profile: str = "", request: str = "", json: bool = False) -> int:
+    """
+    Whether a request would pass, by which line of which file, and with which credential. Status 0 yes, 2 no.
+
+      invoke explain --profile codex --request "POST https://api.github.com/repos/a/b"
+    """
+    from runtime.explain import explain_request
+
+    return explain_request(profile, request, as_json=json, cwd=Path.cwd())
+
+
+@user_task(
+    help={
         "profile": _PROFILE,
         "name": "name of the bottle (default: the profile's); several may run at once",
         "dev": "run the profile as it is now instead of its committed bundle",

@@ -1,0 +1,234 @@
+"""What a bundle permits, read from the bundle's own files, in a form that does not show how it was written.
+
+Two bundles compare without their profiles: what may be reached as sets of requests, all else as facts with names.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from bottlegen.bundle import Bundle
+from bottlegen.errors import BundleError, Problem
+from bottlegen.manifest import Manifest, Service
+from bottlegen.paths import PathPattern, refusal
+from bottlegen.wording import shown
+
+Area = Literal["routes", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"]
+AREAS: tuple[Area, ...] = (
+    "routes", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files",
+)  # fmt: skip
+
+_STRENGTH = ("process", "container", "vm")
+_RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
+_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", "sidecars/egress/envoy.json"})
+"""Files whose content is judged by its meaning, or made of such content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Credential:
+    """What is added to a request: the host's name of the secret, and the header that it becomes."""
+
+    token_ref: str
+    header: str
+    scheme: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Requests that one host allows. Empty `methods` or `paths` allow any."""
+
+    methods: tuple[str, ...]
+    paths: tuple[PathPattern, ...]
+    credential: Credential | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostGrants:
+    """All grants of a host (exact or `*.suffix`) and port, in one order; `inspected` when its traffic is to be."""
+
+    host: str
+    port: int
+    grants: tuple[Grant, ...]
+    inspected: bool
+
+    @property
+    def judges_paths(self) -> bool:
+        """Whether any grant depends on the path; where none does, also ambiguous spellings pass."""
+        return any(grant.paths for grant in self.grants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One setting. With a `rank`, more of it is more authority; one that is `guarded` widens by any change."""
+
+    area: Area
+    name: str
+    value: str
+    rank: float | None = None
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """The folder of the host that the agent sees, and paths of it that it cannot write; both below the workspace."""
+
+    source: str
+    read_only: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """`hosts` sorted by (host, port), `facts` by area and name; `mount` None where the agent sees no folder."""
+
+    name: str
+    hosts: tuple[HostGrants, ...]
+    mount: Mount | None
+    facts: tuple[Fact, ...]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Auth(_Strict):
+    scheme: str
+    header: str
+    slot: str
+
+
+class _Route(_Strict):
+    name: str
+    host: str
+    port: int
+    methods: list[str]
+    paths: list[str]
+    upstream: str
+    auth: _Auth | None
+    tls_passthrough: bool
+
+
+class _Routes(_Strict):
+    format: Annotated[Literal[1], Field()]
+    routes: list[_Route]
+
+
+_TOKENS = TypeAdapter(dict[str, str])
+
+
+def authority(bundle: Bundle) -> Authority:
+    """What `bundle` permits; BundleError when its files cannot be understood."""
+    manifest = bundle.manifest
+    try:
+        routes = _Routes.model_validate_json(bundle.data("routes.json"))
+        tokens = _TOKENS.validate_json(bundle.data("tokens.json"), strict=True)
+        env = _TOKENS.validate_json(bundle.data("agent/env.json"), strict=True)
+        hosts = tuple(_hosts(routes.routes, tokens))
+    except (KeyError, ValueError, ValidationError) as e:
+        what = (
+            f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
+        )
+        raise BundleError(Problem(what=what, fix="bottlegen build, then compare again")) from e
+    workspace = manifest.workspace
+    return Authority(
+        name=manifest.name,
+        hosts=hosts,
+        mount=Mount(source=workspace.source, read_only=tuple(workspace.read_only))
+        if workspace.mode == "bind"
+        else None,
+        facts=tuple(sorted(_facts(bundle, env), key=lambda fact: (AREAS.index(fact.area), fact.name))),
+    )
+
+
+def _hosts(routes: Iterable[_Route], tokens: dict[str, str]) -> Iterator[HostGrants]:
+    by_host: dict[tuple[str, int], list[_Route]] = {}
+    for route in routes:
+        by_host.setdefault((route.host, route.port), []).append(route)
+    for (host, port), group in sorted(by_host.items()):
+        grants = {_grant(route, tokens) for route in group}
+        yield HostGrants(
+            host=host,
+            port=port,
+            grants=tuple(sorted(grants, key=_order)),
+            inspected=not any(route.tls_passthrough for route in group),
+        )
+
+
+def _grant(route: _Route, tokens: dict[str, str]) -> Grant:
+    if any(refusal(path) for path in route.paths):
+        raise ValueError("not a path pattern")
+    auth = route.auth
+    return Grant(
+        methods=tuple(sorted(set(route.methods))),
+        paths=tuple(sorted({PathPattern.parse(path) for path in route.paths})),
+        credential=Credential(token_ref=tokens[auth.slot], header=auth.header, scheme=auth.scheme) if auth else None,
+    )
+
+
+def _order(grant: Grant) -> tuple[object, ...]:
+    credential = grant.credential
+    key = (credential.token_ref, credential.header, credential.scheme) if credential else ("", "", "")
+    return grant.methods, grant.paths, key
+
+
+def _facts(bundle: Bundle, env: dict[str, str]) -> Iterator[Fact]:
+    manifest = bundle.manifest
+    floor = max((manifest.isolation, _RUNTIME_STRENGTH[manifest.runtime]), key=_STRENGTH.index)
+    yield Fact(area="isolation", name="weakest isolation", value=floor, rank=-_STRENGTH.index(floor))
+    yield Fact(area="isolation", name="runtime", value=manifest.runtime)
+    yield Fact(area="agent", name="home", value=manifest.home, rank=float(manifest.home == "kept"))
+    yield Fact(area="agent", name="provider", value=manifest.provider)
+    for name, value in env.items():
+        yield Fact(area="agent", name=f"env {name}", value=shown_whole(value))
+    for name, service in manifest.services.items():
+        yield from _service_facts(name, service)
+    yield from _file_facts(manifest)
+
+
+def _service_facts(name: str, service: Service) -> Iterator[Fact]:
+    limits, hardening = service.limits, service.hardening
+    yield Fact(area="hardening", name=f"service {name}", value="present", guarded=True)
+    yield Fact(area="hardening", name=f"{name} networks", value=", ".join(sorted(service.networks)), guarded=True)
+    walls = json.dumps(hardening.model_dump(mode="json"), sort_keys=True)
+    yield Fact(area="hardening", name=f"{name} walls", value=walls, guarded=True)
+    yield Fact(area="resources", name=f"{name} cpus", value=f"{limits.cpus:g}", rank=limits.cpus)
+    yield Fact(area="resources", name=f"{name} memory", value=size(limits.memory), rank=limits.memory)
+    yield Fact(area="resources", name=f"{name} tasks", value=str(limits.pids), rank=limits.pids)
+    for path, room in service.tmpfs.items():
+        yield Fact(area="resources", name=f"{name} tmpfs {shown_whole(path)}", value=size(room), rank=room)
+    command = " ".join(map(shown_whole, service.command))
+    yield Fact(area="agent" if name == "agent" else "images", name=f"{name} command", value=command)
+    yield Fact(area="images", name=f"{name} base image", value=shown_whole(service.image.base))
+    for artifact in service.image.artifacts:
+        pinned = f"{artifact.version} {_short(artifact.model_dump_json())}"
+        yield Fact(area="images", name=f"{name} {artifact.package} for {artifact.platform}", value=pinned)
+
+
+def _file_facts(manifest: Manifest) -> Iterator[Fact]:
+    """Files whose meaning is not read here: scripts of images, files of the agent's home."""
+    kept = {f"agent/home/{file.path}": file.keep for file in manifest.home_files}
+    for path, mode, digest in manifest.files:
+        if path not in _DERIVED:
+            seed = " seed" if kept.get(path) else ""
+            yield Fact(area="files", name=shown_whole(path), value=f"{digest[:12]} {mode}{seed}")
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that divides them."""
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count % (1 << power) == 0:
+            return f"{count >> power} {unit}"
+    return f"{count} bytes"
+
+
+def shown_whole(text: str) -> str:
+    """`text` as a message shows it, with its hash where that leaves something out: no two texts look alike."""
+    visible = shown(text)
+    return visible if visible == f"'{text}'" else f"{visible} ({_short(text)})"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,81 @@
+"""The `explain` task: whether one request would pass, by which line of which file, and with which credential."""
+
+import json
+import sys
+from pathlib import Path
+
+from bottlegen.explain import Explanation, explain, parse
+from bottlegen.pins import load as load_pins
+from bottlegen.pipeline import load_profile, preview
+from bottlegen.wording import shown as quoted
+from runtime.build import place_of, shown
+
+DENIED = 2
+"""The exit status beside 0, which means allowed."""
+
+
+def explain_request(asked: str, request: str, *, as_json: bool, cwd: Path) -> int:
+    """Print what the sidecar would do; the exit status."""
+    question = parse(request)
+    profile = load_profile(shown(place_of(asked, cwd).profile))
+    found = explain(question, profile, preview(profile, load_pins()))
+    if as_json:
+        json.dump(_document(found), sys.stdout, indent=2)
+        print()
+    else:
+        print("\n".join(_lines(found, profile.agent.template)))
+    return 0 if found.decision.allowed else DENIED
+
+
+def _document(found: Explanation) -> dict[str, object]:
+    slot = found.slot
+    return {
+        "allowed": found.decision.allowed,
+        "status": found.decision.status or None,
+        "reason": found.reason or None,
+        "rule": found.decision.rule or None,
+        "from": [{"file": line.file, "line": line.line, "field": line.field} for line in found.lines],
+        "from_provider": found.provided,
+        "credential": {"token_ref": slot.token_ref, "header": slot.header, "scheme": slot.scheme} if slot else None,
+        "forwarded_path": found.decision.path if found.decision.allowed else None,
+        "to_be_inspected": not found.host_rules.tls_passthrough if found.host_rules else None,
+    }
+
+
+def _lines(found: Explanation, provider: str) -> list[str]:
+    asked = _plain(str(found.asked))
+    if not found.decision.allowed:
+        return [f"denied   {asked}", f"  answer      {found.decision.status}: {found.reason}", *_near(found)]
+    rule, slot, rules = found.rule, found.slot, found.host_rules
+    assert rule is not None
+    assert rules is not None
+    methods, paths = " ".join(rule.methods) or "any method", " ".join(map(str, rule.paths)) or "any path"
+    lines = [f"allowed  {asked}", f"  rule        {rule.name}: {methods}, {paths}"]
+    origins = [str(line) for line in found.lines] + ([f"the provider '{provider}'"] if found.provided else [])
+    lines += [f"  {'from' if index == 0 else '':10}  {origin}" for index, origin in enumerate(origins)]
+    if slot:
+        sent = f"{slot.header}: {slot.scheme + ' ' if slot.scheme else ''}…"
+        lines.append(f"  credential  {slot.token_ref}, sent as '{sent}'")
+    else:
+        lines.append("  credential  none is added; what the agent sends passes")
+    if found.decision.path != found.asked.target.partition("?")[0]:
+        lines.append(f"  forwarded   as {quoted(found.decision.path)}")
+    wish = "passed through (tls_passthrough)" if rules.tls_passthrough else "not passed through"
+    return [*lines, f"  inspection  {wish}; no sidecar inspects content yet"]
+
+
+def _plain(text: str) -> str:
+    """A request as it was typed, without what would move a cursor."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def _near(found: Explanation) -> list[str]:
+    """What the deciding host does allow: a missing method or path is seen at once."""
+    if found.host_rules is None:
+        return []
+    rules = found.host_rules
+    rows = (
+        f"{' '.join(rule.methods) or 'any method'}, {' '.join(map(str, rule.paths)) or 'any path'}"
+        for rule in rules.rules[:5]
+    )
+    return [f"  {f'{rules.host} allows' if index == 0 else '':10}  {row}" for index, row in enumerate(rows)]

@@ -114,7 +114,7 @@ def _mount(before: Mount | None, after: Mount | None) -> Iterator[Change]:
         return
     old, new = _mount_text(before), _mount_text(after)
     more, less = _mount_grows(before, after), _mount_grows(after, before)
-    text = f"workspace: {old} -> {new}"
+    text = f"{old} -> {new}"
     if more:
         yield Change(kind="widens", area="workspace", text=text)
     if less:

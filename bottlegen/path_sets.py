@@ -39,28 +39,55 @@ class Union:
 
     def __init__(self, patterns: Iterable[PathPattern]) -> None:
         self._whole = frozenset(patterns)
-        self._named: dict[str, list[PathPattern]] = {}
-        self._open: list[PathPattern] = []
+        self._root = _Node()
         for pattern in sorted(self._whole):
-            first = pattern.segments[0] if pattern.segments else "*"
-            (self._open if "*" in first else self._named.setdefault(first, [])).append(pattern)
+            self._root.add(pattern)
 
     def uncovered(self, pattern: PathPattern) -> str | None:
         """As the function of that name."""
         if pattern in self._whole or EVERYTHING in self._whole:
             return None
-        return uncovered(pattern, self._near(pattern))
+        return uncovered(pattern, self._root.near(pattern))
 
     def within(self, pattern: PathPattern) -> tuple[PathPattern, ...]:
         """The members that `pattern` covers wholly."""
-        return tuple(other for other in self._near(pattern) if uncovered(other, [pattern]) is None)
+        return tuple(sorted(other for other in self._root.near(pattern) if uncovered(other, [pattern]) is None))
 
     def meets(self, pattern: PathPattern) -> bool:
-        return any(other.overlaps(pattern) for other in self._near(pattern))
+        return any(other.overlaps(pattern) for other in self._root.near(pattern))
 
-    def _near(self, pattern: PathPattern) -> Iterable[PathPattern]:
-        first = pattern.segments[0] if pattern.segments else "*"
-        return sorted(self._whole) if "*" in first else (*self._named.get(first, ()), *self._open)
+
+class _Node:
+    """Patterns that share their first segments; a segment with a wildcard is tried for every name."""
+
+    def __init__(self) -> None:
+        self.here: list[PathPattern] = []
+        self.named: dict[str, _Node] = {}
+        self.open: dict[str, _Node] = {}
+
+    def add(self, pattern: PathPattern) -> None:
+        node = self
+        for segment in pattern.segments:
+            node = (node.open if "*" in segment else node.named).setdefault(segment, _Node())
+        node.here.append(pattern)
+
+    def near(self, pattern: PathPattern) -> Iterator[PathPattern]:
+        """At least all members that meet `pattern`."""
+        todo = [(self, pattern.segments)]
+        while todo:
+            node, rest = todo.pop()
+            if not rest:
+                yield from node.here
+                below = pattern.subtree
+            else:
+                yield from (member for member in node.here if member.subtree)
+                below = "*" in rest[0]
+            if below:
+                todo += [(child, rest[1:]) for child in node.named.values()]
+            elif rest and rest[0] in node.named:
+                todo.append((node.named[rest[0]], rest[1:]))
+            if rest or below:
+                todo += [(child, rest[1:]) for child in node.open.values()]
 
 
 def _search(mine: tuple[str, ...], others: list[tuple[str, ...]]) -> str | None:

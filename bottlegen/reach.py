@@ -4,7 +4,7 @@ A request is refused, let through as it is, or let through with a credential, an
 two different credentials compare as none. So what A reaches beyond B is what B no longer does, the other way round.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bottlegen.authority import Credential, Grant, HostGrants
@@ -89,52 +89,50 @@ def gains(host: str, port: int, before: HostGrants | None, after: HostGrants | N
     named = frozenset(method for side in (before, after) if side for grant in side.grants for method in grant.methods)
     methods = sorted({*named, OTHER})
     old, new = _Side(before, methods), _Side(after, methods)
-    found: dict[tuple[Credential | None, PathPattern], dict[str, str]] = {}
-    for grant in new.grants:
-        for method in (method for method in methods if takes(grant, method)):
-            for path in grant.paths or (EVERYTHING,):
-                example = old.union(method, grant.credential).uncovered(path)
-                if example is not None:
-                    found.setdefault((grant.credential, path), {})[method] = example
+    found: dict[_Kind, list[PathPattern]] = {}
+    for credential, path, missing in _missing(old, new, methods):
+        for kept in sorted(set(missing.values())):
+            alike = frozenset(method for method in missing if missing[method] == kept)
+            found.setdefault((credential, alike, kept), []).append(path)
     reported = set()
-    for (credential, kind), paths in _alike(found).items():
-        reported |= {(method, credential) for method in kind if EVERYTHING in paths}
-        yield _gain(host, port, kind, named, paths, credential, old, found)
+    for kind in sorted(found, key=_order):
+        credential, alike, kept = kind
+        reported |= {(method, credential) for method in alike if EVERYTHING in found[kind]}
+        yield Gain(
+            host=host, port=port, methods=alike, named=named, paths=tuple(sorted(found[kind])), credential=credential,
+            kept=kept, example=_example(old, found[kind], min(alike), credential),
+        )  # fmt: skip
     yield from _ambiguous(host, port, named, old, new, reported)
 
 
-def _alike(
-    found: Mapping[tuple[Credential | None, PathPattern], Mapping[str, str]],
-) -> dict[tuple[Credential | None, frozenset[str]], list[PathPattern]]:
-    """Paths of the same credential and methods together, in one order."""
-    groups: dict[tuple[Credential | None, frozenset[str]], list[PathPattern]] = {}
-    for credential, path in sorted(found, key=lambda key: (str(key[0] or ""), key[1])):
-        groups.setdefault((credential, frozenset(found[credential, path])), []).append(path)
-    return groups
+_Kind = tuple[Credential | None, frozenset[str], tuple[PathPattern, ...]]
+"""Credential, methods, and what was there before: paths that share these are told together."""
 
 
-def _gain(
-    host: str,
-    port: int,
-    methods: frozenset[str],
-    named: frozenset[str],
-    paths: list[PathPattern],
-    credential: Credential | None,
-    old: _Side,
-    found: Mapping[tuple[Credential | None, PathPattern], Mapping[str, str]],
-) -> Gain:
-    kept: set[PathPattern] = set()
-    example = ""
-    for path in paths:
-        for method in sorted(methods):
-            union = old.union(method, credential)
-            kept.update(union.within(path))
-            if not example and union.meets(path):
-                example = found[credential, path][method]
-    return Gain(
-        host=host, port=port, methods=methods, named=named, paths=tuple(paths), credential=credential,
-        kept=tuple(sorted(kept)), example=example,
-    )  # fmt: skip
+def _order(kind: _Kind) -> tuple[str, list[str], tuple[PathPattern, ...]]:
+    credential, methods, kept = kind
+    return str(credential or ""), sorted(methods), kept
+
+
+def _missing(
+    old: _Side, new: _Side, methods: Sequence[str]
+) -> Iterator[tuple[Credential | None, PathPattern, dict[str, tuple[PathPattern, ...]]]]:
+    """Each pattern that is not there wholly: by method, what of it is."""
+    asked: dict[tuple[Credential | None, PathPattern], set[str]] = {}
+    for grant in new.grants:
+        for path in grant.paths or (EVERYTHING,):
+            asked.setdefault((grant.credential, path), set()).update(m for m in methods if takes(grant, m))
+    for (credential, path), taken in asked.items():
+        unions = {method: old.union(method, credential) for method in sorted(taken)}
+        missing = {method: u.within(path) for method, u in unions.items() if u.uncovered(path) is not None}
+        if missing:
+            yield credential, path, missing
+
+
+def _example(old: _Side, paths: Iterable[PathPattern], method: str, credential: Credential | None) -> str:
+    """A path that is new, where the pattern alone does not tell: some of what it covers was there."""
+    union = old.union(method, credential)
+    return next((union.uncovered(path) or "" for path in sorted(paths) if union.meets(path)), "")
 
 
 def _ambiguous(

@@ -18,6 +18,7 @@ from tests.dataplane.sidecar import Sidecar
 class Answer:
     status: int
     text: str
+    closes: bool = False
 
     def json(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.text)
@@ -101,7 +102,8 @@ class Tunnel:
         body = b""
         while len(body) < length:
             body += self.tls.recv(length - len(body))
-        return Answer(status=int(head.split()[1]), text=body.decode())
+        closes = re.search(r"\r\nconnection: *close", head, re.IGNORECASE) is not None
+        return Answer(status=int(head.split()[1]), text=body.decode(), closes=closes)
 
     @staticmethod
     def _head(sock: socket.socket) -> str:

@@ -1,9 +1,17 @@
 """`decide` and the real sidecar give the same answer to generated requests."""
 
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bottlegen.decide import decide
+from bottlegen import decide as decide_module
+from bottlegen.decide import Decision, decide
+from bottlegen.routes import RouteSet
 from tests.dataplane.client import Answer, Tunnel, get
 from tests.dataplane.conftest import World
 
@@ -25,7 +33,7 @@ class Connections:
     def ask(self, host: str, method: str, path: str) -> Answer:
         tunnel = self._open.pop(host, None) or Tunnel(self._world.sidecar, host)
         answer = tunnel.request(get(path, host, "Content-Length: 0", method=method))
-        if answer.status == 400:
+        if answer.closes or not answer.status:
             tunnel.__exit__()
         else:
             self._open[host] = tunnel
@@ -57,3 +65,85 @@ def test_decide_agrees_with_envoy(world: World) -> None:
 
     check()
     connections.close()
+
+
+MANY = 4_000
+SEED = 20_260_000
+METHODS = ("GET", "GET", "POST", "HEAD", "DELETE", "OPTIONS", "PATCH", "get", "M-SEARCH")
+TARGETS = (
+    "/repos/x/issues", "/repos/x/issues/7/comments", "/keyed/a", "/open/x/y", "/v1/x-1", "/only", "/repos/acme", "/",
+)  # fmt: skip
+CODES = ("%{:02x}", "%{:02X}", "%25{:02x}", "%%{:02x}")
+
+
+def odd(chance: random.Random) -> str:
+    """A path near one that is allowed, in some of the ways in which people and attackers spell it."""
+    path = list(chance.choice(TARGETS))
+    for _ in range(chance.randrange(4)):
+        index = chance.randrange(len(path))
+        kind = chance.randrange(4)
+        if kind == 0 and len(path[index]) == 1:
+            path[index] = chance.choice(CODES).format(ord(path[index]))
+        elif kind == 1:
+            path.insert(index + 1, chance.choice(PIECES))
+        elif kind == 2:
+            path.insert(index + 1, chance.choice(("/../", "/./", "/..;/", "//", "/%2e%2e/", "\\..\\", "/x/../")))
+        else:
+            path[index] = chr(chance.randrange(0x21, 0x7F))
+    text = "".join(path)
+    return text if text.startswith("/") and "#" not in text else f"/{text.replace('#', '')}"
+
+
+Request = tuple[str, str, str]
+Seen = tuple[Request, int, str, bool]
+"""A request, and what came of it: status, path at the upstream, whether a credential was there."""
+
+
+@pytest.fixture(scope="module")
+def seen(world: World) -> list[Seen]:
+    """Thousands of requests, one after the other through one sidecar."""
+    chance = random.Random(SEED)
+    connections = Connections(world)
+    found = []
+    for _ in range(MANY):
+        host, method, path = chance.choice(HOSTS), chance.choice(METHODS), odd(chance)
+        answer = connections.ask(host, method, path)
+        if answer.status == 200 and method != "HEAD":
+            note = answer.json()
+            injected = any("canary" in value for _, value in note["headers"])
+            found.append(((host, method, path), 200, note["path"].partition("?")[0], injected))
+        else:
+            found.append(((host, method, path), answer.status, "", False))
+    connections.close()
+    return found
+
+
+def disagreements(seen: list[Seen], routes: RouteSet, judge: Callable[..., Decision]) -> list[tuple[Seen, Decision]]:
+    found = []
+    for line in seen:
+        (host, method, path), status, forwarded, injected = line
+        expected = judge(routes, host, 443, method, path)
+        told = status == 200 and method != "HEAD"
+        same = status == (expected.status or 200)
+        if not same or (told and (forwarded, injected) != (expected.path, bool(expected.slot))):
+            found.append((line, expected))
+    return found
+
+
+def test_thousands_of_odd_requests_never_disagree(world: World, seen: list[Seen]) -> None:
+    assert len(seen) == MANY
+    assert disagreements(seen, world.sidecar.routes, decide) == []
+    # Every answer came up often enough to mean something.
+    statuses = [status for _, status, _, _ in seen]
+    assert min(statuses.count(status) for status in (200, 400, 403)) > MANY / 50
+    assert sum(injected for *_, injected in seen) > MANY / 50
+
+
+def test_a_judge_that_is_wrong_is_found_out(world: World, seen: list[Seen], monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = world.sidecar.routes
+    assert disagreements(seen, routes, lambda *a: replace(decide(*a), slot=""))
+    monkeypatch.setattr(decide_module, "AMBIGUOUS", "(?!)")
+    assert disagreements(seen, routes, decide)
+    monkeypatch.undo()
+    monkeypatch.setattr(decide_module, "normalise", lambda raw: re.sub("/+", "/", raw.partition("?")[0]))
+    assert disagreements(seen, routes, decide)

@@ -87,3 +87,8 @@ def test_within_and_meets() -> None:
     assert union.within(PathPattern.parse("/a/**")) == tuple(parsed("/a/*", "/a/b"))
     assert union.meets(PathPattern.parse("/*/b"))
     assert not union.meets(PathPattern.parse("/d"))
+
+
+@given(PATTERNS, st.lists(PATTERNS, max_size=6))
+def test_no_member_that_meets_is_overlooked(pattern: PathPattern, union: list[PathPattern]) -> None:
+    assert Union(union).meets(pattern) is any(other.overlaps(pattern) for other in union)

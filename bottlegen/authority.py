@@ -15,6 +15,8 @@ from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, Problem
 from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
+from bottlegen.routes import HostRules, RouteSet, Rule, Slot
+from bottlegen.sidecars.egress import render, routes_json
 from bottlegen.wording import shown
 
 Area = Literal["routes", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"]
@@ -24,7 +26,8 @@ AREAS: tuple[Area, ...] = (
 
 _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
-_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", "sidecars/egress/envoy.json"})
+_CONFIG = "sidecars/egress/envoy.json"
+_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG})
 """Files whose content is judged by its meaning, or made of such content."""
 
 
@@ -141,6 +144,36 @@ def authority(bundle: Bundle) -> Authority:
         else None,
         facts=tuple(sorted(_facts(bundle, env), key=lambda fact: (AREAS.index(fact.area), fact.name))),
     )
+
+
+def enforces_its_routes(bundle: Bundle) -> bool:
+    """Whether the sidecar's config is what this bottlegen makes of the bundle's routes: else these say nothing of it."""
+    routes = _Routes.model_validate_json(bundle.data("routes.json")).routes
+    hosts: dict[tuple[str, int], list[_Route]] = {}
+    for route in routes:
+        hosts.setdefault((route.host, route.port), []).append(route)
+    route_set = RouteSet(
+        hosts=tuple(_host_rules(host, port, group) for (host, port), group in hosts.items()),
+        slots=tuple(
+            Slot(name=slot.name, token_ref="", scheme=slot.scheme, header=slot.header, hosts=tuple(slot.hosts))
+            for slot in bundle.manifest.slots
+        ),
+    )
+    made = {"routes.json": routes_json(route_set), _CONFIG: render(bundle.manifest.name, route_set)}
+    return all(bundle.files[path].data == data for path, data in made.items())
+
+
+def _host_rules(host: str, port: int, group: list[_Route]) -> HostRules:
+    rules = (
+        Rule(
+            name=route.name,
+            methods=tuple(route.methods),
+            paths=tuple(map(PathPattern.parse, route.paths)),
+            slot=route.auth.slot if route.auth else "",
+        )
+        for route in group
+    )
+    return HostRules(host=host, port=port, rules=tuple(rules), tls_passthrough=group[0].tls_passthrough)
 
 
 def _hosts(routes: Iterable[_Route], tokens: dict[str, str]) -> Iterator[HostGrants]:

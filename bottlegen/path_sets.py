@@ -31,6 +31,8 @@ def uncovered(pattern: PathPattern, union: Iterable[PathPattern]) -> str | None:
     others = [other for other in union if other.overlaps(pattern)]
     if any(other in (pattern, EVERYTHING) for other in others):
         return None
+    if not others and "." not in str(pattern):  # most of what is new is wholly new
+        return "".join("/" + ("x" if s == "*" else s.replace("*", "")) for s in pattern.segments) or "/"
     return _search(_tokens(pattern), [_tokens(other) for other in others])
 
 

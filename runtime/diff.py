@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bottlegen.authority import authority
+from bottlegen.authority import authority, enforces_its_routes
 from bottlegen.bundle import MANIFEST, Bundle, read
 from bottlegen.diff import compare, file_changes, verdict
 from bottlegen.diff_text import Page, Side, document, markdown, terminal
-from bottlegen.errors import UsageError
+from bottlegen.errors import BundleError, UsageError
 from bottlegen.locate import SUFFIXES, Place, locate
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
@@ -93,9 +93,20 @@ def _given(asked: str, cwd: Path) -> _Built:
     """A folder with a bundle as it is; everything else is a profile, by name or path, built now."""
     folder = cwd / asked
     if (folder / MANIFEST).is_file():
-        return _built(shown(folder), read(folder))
+        return _built(shown(folder), _sound(read(folder), shown(folder)))
     place = locate(asked, cwd)
     return _built(shown(place.profile), build_place(place))
+
+
+def _sound(bundle: Bundle, label: str) -> Bundle:
+    """`bundle`, whose routes can be believed: what enforces them is made of them."""
+    authority(bundle)  # refuses files that cannot be understood
+    if not enforces_its_routes(bundle):
+        raise BundleError(
+            f"the sidecar's config in '{label}' is not what this bottlegen makes of its routes.json",
+            fix="bottlegen build, or compare profiles: --profile NAME --against REVISION",
+        )
+    return bundle
 
 
 def _at(past: Revision, place: Place) -> _Built:

@@ -221,7 +221,21 @@ def test_show_is_what_the_bundle_says(project: Project) -> None:
 
 def test_the_console_script_completes_and_explains(project: Project) -> None:
     listed = project.run("--list").stdout
-    for name in ("build", "show", "hash", "up", "attach", "exec", "shell", "logs", "ps", "down", "refresh"):
+    for name in (
+        "build",
+        "show",
+        "hash",
+        "diff",
+        "explain",
+        "up",
+        "attach",
+        "exec",
+        "shell",
+        "logs",
+        "ps",
+        "down",
+        "refresh",
+    ):
         assert f"\n  {name} " in listed
         assert "invoke" in project.run(name, "--help").stdout or name == "ps"
     assert "complete -F" in project.run("--print-completion-script", "bash").stdout

@@ -98,7 +98,7 @@ class Tunnel:
         if not head:
             return Answer(status=0, text="")
         stated = re.search(r"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
-        length = int(stated[1]) if stated else 0
+        length = int(stated[1]) if stated and not data.startswith(b"HEAD ") else 0
         body = b""
         while len(body) < length:
             body += self.tls.recv(length - len(body))

@@ -147,7 +147,7 @@ def authority(bundle: Bundle) -> Authority:
 
 
 def enforces_its_routes(bundle: Bundle) -> bool:
-    """Whether the sidecar's config is what this bottlegen makes of the bundle's routes: else these say nothing of it."""
+    """Whether the sidecar's config is what this bottlegen makes of the routes: else these say nothing of it."""
     routes = _Routes.model_validate_json(bundle.data("routes.json")).routes
     hosts: dict[tuple[str, int], list[_Route]] = {}
     for route in routes:

@@ -150,7 +150,7 @@ def verify(_: "Context", bundle: str = "") -> None:
     },
 )
 def diff(
-    _: Context,
+    _: "Context",
     profile: str = "",
     against: str = "",
     from_: str = "",
@@ -179,7 +179,7 @@ def diff(
 
 
 @user_task(help={"profile": _PROFILE, "request": "METHOD and URL, or a URL for a GET", "json": _JSON})
-def explain(_: Context, profile: str = "", request: str = "", json: bool = False) -> int:
+def explain(_: "Context", profile: str = "", request: str = "", json: bool = False) -> int:
     """
     Whether a request would pass, by which line of which file, and with which credential. Status 0 yes, 2 no.
 

@@ -133,7 +133,7 @@ def test_a_bundle_whose_config_is_not_its_routes_is_not_believed(project: Reposi
     name = "sidecars/egress/envoy.json"
     wide = made.data(name).replace(b"/repos", b"/.{0,99}")
     files = [file for path, file in made.files.items() if path not in (name, "manifest.json")]
-    write(assemble(made.manifest, [*files, RenderedFile(path=name, data=wide)]), folder)
+    write(assemble(made.manifest.model_dump(mode="json"), [*files, RenderedFile(path=name, data=wide)]), folder)
     done = project.run("diff", "--from", "dev", "--to", "bundles/dev")
     assert (done.returncode, "is not what this bottlegen makes of its routes.json" in done.stderr) == (13, True)
 

@@ -160,7 +160,7 @@ def diff(
     fail_on: str = "",
 ) -> int:
     """
-    What a change lets the agent do: WIDENS, narrows, other. Status 0 nothing, 2 differences, 3 see --fail-on.
+    What a change lets the agent do. Status 0: nothing; 2: differences; 3: see --fail-on.
 
     Both sides are built by this bottlegen from the files as they are, or were; nothing is checked out or written.
 

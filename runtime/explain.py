@@ -78,4 +78,4 @@ def _near(found: Explanation) -> list[str]:
         f"{' '.join(rule.methods) or 'any method'}, {' '.join(map(str, rule.paths)) or 'any path'}"
         for rule in rules.rules[:5]
     )
-    return [f"  {f'{rules.host} allows' if index == 0 else '':10}  {row}" for index, row in enumerate(rows)]
+    return [f"  {'allowed is' if index == 0 else '':10}  {row}" for index, row in enumerate(rows)]

@@ -49,7 +49,8 @@ class LaunchSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where the egress sidecar listens for the agent: numeric address, as the sidecar must bind it."""
+    """Where the egress sidecar listens for the agent, as the sidecar must bind it: a numeric address, or an absolute
+    folder of unix sockets named by port."""
 
     address: str
 

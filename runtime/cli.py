@@ -197,7 +197,7 @@ def explain(_: "Context", profile: str = "", request: str = "", json: bool = Fal
         "dev": "run the profile as it is now instead of its committed bundle",
         "detach": "leave it running and come back; see attach",
         "workspace": "folder that the agent works in (default: the git repository around here, else here)",
-        "runtime": "docker or auto; default from the profile, then host.toml",
+        "runtime": "docker, bubblewrap or auto; default from the profile, then host.toml",
         "json": _JSON + " (with --detach)",
     },
 )

@@ -22,17 +22,20 @@ Json = dict[str, Any]
 
 
 def specialise(config: bytes, *, address: str, static_hosts: Mapping[str, str], base_dir: str = BASE) -> bytes:
-    """The config for one start: bound to the numeric `address`, reading its material below `base_dir`.
+    """The config for one start: bound to `address`, reading its material below `base_dir`.
+
+    `address` is numeric, or an absolute folder in which each port becomes a unix socket of that name.
 
     Each name in `static_hosts` that a route covers goes to its `address` or `address:port` (default: the route's port),
     exempt from the refusal of private addresses; other names are ignored.
     """
-    ipaddress.ip_address(address)
+    if not _is_folder(address):
+        ipaddress.ip_address(address)
     tree: Json = json.loads(config)
     resources: Json = tree["static_resources"]
     for listener in resources["listeners"]:
         if "address" in listener:
-            _bind(listener["address"]["socket_address"], address)
+            listener["address"] = _bound(listener["address"], address)
         else:
             resources["clusters"] += _pin(listener, resources["clusters"], static_hosts)
     return canonical_json(_moved(tree, base_dir))
@@ -70,9 +73,19 @@ def _secret(slot: str, value: str) -> bytes:
     return canonical_json({"resources": [secret]})
 
 
-def _bind(socket: Json, address: str) -> None:
-    if socket["address"] == ANY_ADDRESS:
-        socket["address"] = address
+def _is_folder(address: str) -> bool:
+    return address.startswith("/") and not {"", ".", ".."} & set(address.split("/")[1:])
+
+
+def _bound(listening: Json, address: str) -> Json:
+    """Where a door listens in this start: a door that the bundle bound somewhere else already is left alone."""
+    socket = listening["socket_address"]
+    if socket["address"] != ANY_ADDRESS:
+        return listening
+    if _is_folder(address):
+        # Whoever sees the folder may connect: the runtime shows it to the bottle's agent alone.
+        return {"pipe": {"path": f"{address}/{socket['port_value']}", "mode": 0o666}}
+    return {"socket_address": {**socket, "address": address}}
 
 
 def _pin(listener: Json, clusters: list[Json], static_hosts: Mapping[str, str]) -> list[Json]:

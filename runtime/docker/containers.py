@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bottlegen.bundle import Bundle
-from bottlegen.errors import BundleError
 from bottlegen.plan import HOME, MATERIAL, PROXY_PORT
 from runtime.base import LaunchSpec
 from runtime.docker import naming
 from runtime.docker.engine import Engine
-from runtime.docker.workspace import Bind
+from runtime.service_env import env_of
+from runtime.workspace import Bind
 
 if TYPE_CHECKING:
     from bottlegen.manifest import Service
@@ -80,15 +78,6 @@ def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace
         working_dir=workspace.path if spec.workspace else HOME,
     )  # fmt: skip
     return str(created["Id"])
-
-
-def env_of(bundle: Bundle, service: str) -> dict[str, str]:
-    """The variables of a service as the bundle holds them; BundleError when its file is not what the manifest lists."""
-    declared = bundle.manifest.services[service]
-    env = json.loads(bundle.data(declared.env_file)) if declared.env_file else {}
-    if not isinstance(env, dict) or sorted(env) != sorted(declared.env):
-        raise BundleError(f"'{declared.env_file}' holds other variables than the manifest lists", fix="bottlegen build")
-    return {str(name): str(value) for name, value in env.items()}
 
 
 def _host_config(engine: Engine, service: Service, tmpfs: dict[str, str], **more: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from bottlegen.errors import RuntimeFailure
 from runtime.docker import naming
 from runtime.docker.engine import Api, Engine, translated
-from runtime.docker.workspace import remove_guards
+from runtime.workspace import remove_guards
 
 _SETTLED = 1.5
 """Seconds without news after which nothing more comes from a start that was killed: the engine finishes the request it

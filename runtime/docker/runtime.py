@@ -10,15 +10,15 @@ from typing import Any
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.plan import HOME, PROXY_HOST
-from runtime import terminal
+from runtime import terminal, workspace
 from runtime.artifacts import ArtifactStore
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
-from runtime.docker import containers, listing, naming, networks, removal, streams, workspace
+from runtime.docker import containers, listing, naming, networks, removal, streams
 from runtime.docker.build import Images
 from runtime.docker.engine import Engine, connect, translated
-from runtime.docker.sources import unlinked
 from runtime.docker.streams import Stream
 from runtime.docker.tarball import pack
+from runtime.sources import unlinked
 
 DETACH_KEYS = "ctrl-p,ctrl-q"
 _PLACE = ("/bin/sh", "/usr/libexec/bottle/place.sh")
@@ -80,12 +80,7 @@ class DockerRuntime:
             return
         yield from workspace.problems(spec.workspace, spec.bundle.manifest.workspace)
         if spec.workspace.is_dir() and workspace.owner(spec.workspace)[0] == 0 and not self.engine.rootless:
-            yield Problem(
-                what=f"the workspace '{spec.workspace}' belongs to root, and an agent does not run as root",
-                fix="--workspace with a folder that a user owns\n"
-                f"or give this one to a user: chown -R 1000:1000 '{spec.workspace}'\n"
-                'or, for an agent without your files: workspace.mode = "none" in the profile',
-            )
+            yield workspace.owned_by_root(spec.workspace)
 
     def prepare(self, spec: LaunchSpec, progress: Progress) -> None:
         self._images = Images(self.engine, self._store, self._env, self._ca_file).have(spec, progress)

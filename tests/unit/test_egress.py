@@ -183,3 +183,18 @@ def test_secrets_files() -> None:
 
 def test_config_waits_for_the_files_of_its_slots() -> None:
     assert _find(_config(), "path_config_source") == [{"path": token_file("EGRESS_TOKEN_0")}]
+
+
+def test_doors_in_a_folder_are_sockets_named_by_port():
+    config = json.loads(specialise(render("p", ROUTES), address="/run/doors", static_hosts={}))
+    doors = [listener["address"] for listener in config["static_resources"]["listeners"] if "address" in listener]
+    assert [door["pipe"] for door in doors] == [
+        {"path": "/run/doors/3128", "mode": 0o666},
+        {"path": "/run/doors/443", "mode": 0o666},
+    ]
+
+
+@pytest.mark.parametrize("address", ["", "run/doors", "/run/../doors", "/run//doors", "/", "egress"])
+def test_what_is_neither_an_address_nor_a_folder_is_refused(address):
+    with pytest.raises(ValueError, match="does not appear"):
+        specialise(render("p", ROUTES), address=address, static_hosts={})

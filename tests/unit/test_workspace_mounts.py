@@ -7,14 +7,14 @@ import pytest
 
 from bottlegen.errors import RuntimeFailure
 from bottlegen.manifest import WorkspaceSpec
-from runtime.docker.workspace import binds
+from runtime.workspace import binds
 
 SPEC = WorkspaceSpec(mode="bind", source=".", path="/workspace", read_only=[])
 
 
 @pytest.fixture
 def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("runtime.docker.workspace.led_into", lambda folder: ())  # asks the git command
+    monkeypatch.setattr("runtime.workspace.led_into", lambda folder: ())  # asks the git command
     git = tmp_path / "work/.git"
     git.mkdir(parents=True)
     (git / "config").write_text("")

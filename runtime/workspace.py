@@ -89,6 +89,16 @@ def owner(folder: Path) -> tuple[int, int]:
     return info.st_uid, info.st_gid
 
 
+def owned_by_root(folder: Path) -> Problem:
+    """What is said of a folder whose owner no agent may be."""
+    return Problem(
+        what=f"the workspace '{folder}' belongs to root, and an agent does not run as root",
+        fix="--workspace with a folder that a user owns\n"
+        f"or give this one to a user: chown -R 1000:1000 '{folder}'\n"
+        'or, for an agent without your files: workspace.mode = "none" in the profile',
+    )
+
+
 def remove_guards(sources: list[Path]) -> None:
     """Take back the guard files at `sources`; anything that does not hold exactly the guard's text stays."""
     for path in sources:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
-from runtime.docker.workspace import Bind
+from runtime.workspace import Bind
 
 
 def unlinked(folder: Path, binds: Iterable[Bind]) -> tuple[Bind, ...]:

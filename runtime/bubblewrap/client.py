@@ -1,0 +1,118 @@
+"""This side of the socket to a bottle's first process: material, commands, and the streams of a terminal."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from bottlegen.errors import RuntimeFailure
+from runtime.base import MaterialFile
+from runtime.bubblewrap.inside import frames, placing
+
+SOCKET = "control"
+_DETACH = b"\x10\x11"
+"""Ctrl-P, Ctrl-Q."""
+
+
+def listen(folder: Path) -> socket.socket:
+    """A socket in `folder` that only this user can reach, for the first process to accept on."""
+    made = socket.socket(socket.AF_UNIX)
+    with _reachable(folder) as name:
+        made.bind(f"{name}/{SOCKET}")
+    made.listen(64)
+    return made
+
+
+@contextmanager
+def _reachable(folder: Path) -> Iterator[str]:
+    """A short name of the folder: an address of a unix socket holds 108 bytes (unix(7))."""
+    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
+
+
+def connects(folder: Path, name: str) -> bool:
+    """Whether something accepts on the socket `name` in `folder`."""
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError), _reachable(folder) as short:
+        probe.connect(f"{short}/{name}")
+        return True
+    return False
+
+
+def call(folder: Path, request: Mapping[str, Any]) -> socket.socket:
+    """A connection on which the request was made; OSError when nobody is there."""
+    stream = socket.socket(socket.AF_UNIX)
+    try:
+        with _reachable(folder) as name:
+            stream.connect(f"{name}/{SOCKET}")
+        stream.sendall(frames.document(frames.REQUEST, request))
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def place(folder: Path, files: Sequence[MaterialFile], *, release: bool = False) -> None:
+    """Hand files to a first process, and open its gate with `release`; RuntimeFailure says why it did not."""
+    with call(folder, {"do": "place", "release": release}) as stream:
+        with suppress(BrokenPipeError):  # it has seen enough, and its answer says why
+            for file in files:
+                stream.sendall(frames.frame(frames.FILE, placing.packed(file.path, file.mode, file.data)))
+            stream.sendall(frames.frame(frames.END))
+        answer = frames.receive(stream)
+    said = json.loads(answer[1])["said"] if answer else "it ended"
+    if said:
+        raise RuntimeFailure(f"service '{folder.name}' took no material: {said}", fix="bottlegen down, then up")
+
+
+class Remote:
+    """A command's streams, as runtime.terminal joins them. `status` is known once its output has ended; `left` when the
+    user left it by Ctrl-P Ctrl-Q."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._typed = b""
+        self.status: int | None = None
+        self.left = False
+        answer = frames.receive(stream)
+        if not answer or answer[0] != frames.ACCEPTED:
+            raise OSError(0, "not accepted")
+        self.tty = bool(json.loads(answer[1])["tty"])
+
+    def send(self, data: bytes) -> None:
+        if self.tty:
+            data, self._typed = self._typed + data, b""
+            if _DETACH in data:
+                self.left = True
+                self.close()
+                return
+            if data.endswith(_DETACH[:1]):
+                data, self._typed = data[:-1], data[-1:]
+        if data:
+            self._stream.sendall(frames.frame(frames.INPUT, data))
+
+    def end_input(self) -> None:
+        with suppress(OSError):
+            self._stream.sendall(frames.frame(frames.END))
+
+    def resize(self, rows: int, columns: int) -> None:
+        self._stream.sendall(frames.document(frames.WINDOW, {"size": [rows, columns]}))
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        with suppress(OSError, frames.Broken):
+            while (got := frames.receive(self._stream)) is not None:
+                kind, payload = got
+                if kind == frames.RESULT:
+                    self.status = int(json.loads(payload).get("status", 126))
+                    return
+                yield (2 if kind == frames.ERR else 1), payload
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
+        self._stream.close()

@@ -1,0 +1,127 @@
+"""The command lines of bwrap: everything that a bottle sees of this host stands here, and nothing else is visible."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bottlegen.plan import HOME, MATERIAL
+from runtime.bubblewrap import inside, keeper
+from runtime.bubblewrap.tools import Tools, user
+from runtime.workspace import Bind
+
+DOORS = "/run/doors"
+CODE = "/opt/bottle"
+LAUNCH = f"{CODE}/launch.json"
+ROOTS = f"{CODE}/system-roots.crt"
+MATERIAL_SIZE = 32 * 1024 * 1024
+HOME_SIZE = 2 * 1024 * 1024 * 1024
+_SHM = 64 * 1024 * 1024
+
+_PROGRAMS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_LOADER = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
+_PLAIN = ("/etc/localtime", "/etc/protocols", "/etc/services", "/etc/terminfo", "/etc/mime.types")
+_RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services")
+_TRUST = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/pki/tls/certs/ca-bundle.crt")
+_OPEN = ("/etc", "/home", "/opt", CODE, "/run", "/var")
+"""Folders that all may pass: bwrap would close those that it makes on the way to a closed one."""
+
+_RIGHTS_OF_ROOT = ("CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+"""What a first process that root starts has until it has become its user; what it starts has none of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What one service sees: `files` and `folders` are read-only, by their path inside."""
+
+    tools: Tools
+    hostname: str
+    uid: int
+    gid: int
+    launch: Path
+    programs: Path
+    tmpfs: Mapping[str, int]
+
+
+def egress(room: Room, doors: Path) -> list[str]:
+    """The sidecar: this host's network and resolver, its own memory, and the folder that its doors are in."""
+    return [
+        *_walls(room),
+        *_system(room, _RESOLVER),
+        *_read_only(room.programs, "/opt/egress"),
+        "--bind", str(doors), DOORS,
+        *_end(room, "egress"),
+    ]  # fmt: skip
+
+
+def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str]:
+    """The agent: made-up names and users, the workspace, its home. Its keeper has made the network that it is in."""
+    mounts = [
+        part for bind in binds for part in ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
+    ]
+    return [
+        *_walls(room),
+        *_system(room, _PLAIN),
+        *(part for path in sorted(etc.iterdir()) for part in _read_only(path, f"/etc/{path.name}")),
+        *(part for path in _TRUST for part in ("--symlink", f"{MATERIAL}/ca-bundle.crt", path)),
+        *_read_only(room.programs / "agent", "/opt/agent"),
+        *_read_only(doors, DOORS),
+        *mounts,
+        *_end(room, "agent"),
+    ]  # fmt: skip
+
+
+def _walls(room: Room) -> list[str]:
+    rights = _RIGHTS_OF_ROOT if room.tools.privileged else ()
+    return [
+        str(room.tools.bwrap), "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
+        *user(room.tools, room.uid, room.gid), "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv",
+        "--cap-drop", "ALL", *(part for right in rights for part in ("--cap-add", right)),
+        "--hostname", room.hostname, "--info-fd", str(keeper.INFO), "--seccomp", str(keeper.FILTER),
+    ]  # fmt: skip
+
+
+def _system(room: Room, etc: Iterable[str]) -> list[str]:
+    """Programs and libraries of this host, /proc and /dev of the bottle's own, and its memory-backed folders."""
+    prefix = room.tools.prefix
+    passed = [*_OPEN, "/nix", *(str(path) for path in (reversed(prefix.parents[:-1]) if prefix else ()))]
+    argv = [part for path in passed for part in ("--perms", "0755", "--dir", path)]
+    argv += ["--ro-bind", "/usr", "/usr"]
+    for folder in map(Path, (*_PROGRAMS, "/nix/store")):
+        if folder.is_symlink():
+            argv += ["--symlink", str(folder.readlink()), str(folder)]
+        elif folder.is_dir():
+            argv += _read_only(folder, str(folder))
+    for name in (*_LOADER, *etc):
+        if Path(name).exists():
+            argv += _read_only(Path(name), name)
+    argv += ["--proc", "/proc", "--dev", "/dev", *_memory("/dev/shm", _SHM), "--remount-ro", "/dev"]  # noqa: S108
+    for path, size in sorted(room.tmpfs.items()):
+        argv += _memory(path, size)
+    package = Path(inside.__file__).parent
+    code = f"{CODE}/runtime/bubblewrap"
+    argv += _read_only(package.parents[1] / "__init__.py", f"{CODE}/runtime/__init__.py")
+    argv += _read_only(package.parent / "__init__.py", f"{code}/__init__.py")
+    argv += _read_only(package, f"{code}/inside")
+    argv += _read_only(room.launch, LAUNCH)
+    argv += _read_only(room.tools.roots, ROOTS)
+    return argv + (_read_only(prefix, str(prefix)) if prefix else [])
+
+
+def _memory(path: str, size: int) -> list[str]:
+    shared = path in ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - paths inside the bottle
+    return ["--perms", "1777" if shared else "0700", "--size", str(size), "--tmpfs", path]
+
+
+def _read_only(source: Path, target: str) -> list[str]:
+    return ["--ro-bind", str(source), target]
+
+
+def _end(room: Room, module: str) -> list[str]:
+    begin = f"import sys; sys.path.insert(0, {CODE!r}); from runtime.bubblewrap.inside.{module} import main; main()"
+    python = str(room.tools.python)
+    return ["--remount-ro", "/", "--chdir", "/", "--", python, "-I", "-S", "-B", "-c", begin, LAUNCH]
+
+
+def home(kept: Path | None) -> tuple[Bind, ...]:
+    """The agent's home where it is a folder of this host."""
+    return (Bind(source=kept, target=HOME),) if kept else ()

@@ -1,0 +1,105 @@
+"""One service of a bottle brought to life: its folder, its first process's orders, and the keeper that holds it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from resource import RLIMIT_CORE, RLIMIT_DATA, RLIMIT_NPROC
+from typing import Any
+
+from bottlegen.manifest import Limits
+from bottlegen.plan import HOME, PROXY_HOST
+from runtime.bubblewrap import cgroup, client, keeper
+from runtime.bubblewrap.records import Folder
+
+PATH = "/opt/agent/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service that is about to start; `group` names its control groups."""
+
+    folder: Folder
+    name: str
+    group: str
+    limits: Limits
+
+    @property
+    def path(self) -> Path:
+        return self.folder.service(self.name)
+
+    @property
+    def launch(self) -> Path:
+        return self.path / "launch"
+
+
+def rlimits(limits: Limits, *, grouped: bool) -> list[tuple[int, int]]:
+    """No core dumps; without control groups the manifest's bounds besides, as far as a process can carry them."""
+    alone = [] if grouped else [(RLIMIT_NPROC, limits.pids), (RLIMIT_DATA, limits.memory)]
+    return [(RLIMIT_CORE, 0), *alone]
+
+
+def begin(service: Service, launch: Mapping[str, Any]) -> None:
+    """The service's folder with what its first process reads; the keeper comes with `hold`."""
+    service.path.mkdir(mode=0o700)
+    (service.path / "lock").touch(mode=0o600)
+    service.launch.write_text(json.dumps(launch))
+
+
+def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = ()) -> None:
+    """Start the keeper, which starts the service, behind `doors` in a network of its own if there are any; both go on
+    when this process ends."""
+    groups = cgroup.paths(service.group) if cgroup.possible() else []
+    (service.path / "groups").write_text(json.dumps(groups))  # first: who removes the bottle must know of them
+    if groups:
+        cgroup.make(groups, service.limits)
+    with client.listen(service.path) as listener:
+        order = {
+            "argv": list(argv),
+            "listener": listener.fileno(),
+            "filter": str(service.folder.path / "filter"),
+            "cgroups": groups,
+            "doors": list(doors),
+            "user": [os.geteuid(), os.getegid()] if os.geteuid() else [],
+        }
+        (service.path / "order").write_text(json.dumps(order))
+        started = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(service.path)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", env={},
+            pass_fds=(listener.fileno(),),
+        )  # fmt: skip
+    started.returncode = 0  # it outlives this process by design; who removes the bottle reaps it
+
+
+def groups_of(folder: Folder, service: str) -> list[str]:
+    try:
+        return [str(path) for path in json.loads((folder.service(service) / "groups").read_text())]
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+def write_etc(folder: Path, *, bottle: str, uid: int, gid: int, names: Sequence[str]) -> None:
+    """The few files of /etc that are made up: one user, and every name that there is at this bottle's own doors."""
+    files = {
+        "passwd": f"root:x:0:0::/root:/bin/sh\nagent:x:{uid}:{gid}::{HOME}:/bin/bash\n",
+        "group": f"root:x:0:\nagent:x:{gid}:\n",
+        "hosts": "".join(f"127.0.0.1 {name}\n" for name in ("localhost", PROXY_HOST, *names)),
+        "resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\nsearch .\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+        "hostname": f"{bottle}\n",
+    }
+    folder.mkdir(mode=0o700)
+    for name, text in files.items():
+        path = folder / name
+        path.write_text(text)
+        path.chmod(0o644)
+
+
+def owner(workspace: tuple[int, int] | None) -> tuple[int, int]:
+    """Who the agent is: the workspace's owner for a caller who is root, else the caller."""
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    return workspace if workspace and workspace[0] != 0 else (1000, 1000)

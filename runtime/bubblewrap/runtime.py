@@ -1,0 +1,329 @@
+"""The steps of runtime.base.Runtime with bubblewrap: no daemon, every process held by a keeper of its bottle."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bottlegen.errors import Problem, RuntimeFailure, Where
+from bottlegen.plan import HOME, MATERIAL, PROXY_HOST, PROXY_PORT, TRANSPARENT_PORT
+from bottlegen.sidecars import material as sidecar_paths
+from runtime import material, terminal, workspace
+from runtime.artifacts import ArtifactStore
+from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
+from runtime.bubblewrap import cgroup, client, command, launching, records, seccomp, tools
+from runtime.bubblewrap.binaries import Binaries, pinned
+from runtime.bubblewrap.launching import Service
+from runtime.bubblewrap.records import Folder
+from runtime.service_env import env_of
+from runtime.sources import unlinked
+
+RUNTIME = "bubblewrap"
+_AGENT = "agent"
+_KNOWN = {_AGENT, PROXY_HOST}
+_SIDECAR_USER = (65532, 65532)
+_DOORS = (PROXY_PORT, TRANSPARENT_PORT)
+_LAST_LINES = 15
+_PAUSE = 0.005
+_FOLLOW_PAUSE = 0.1
+
+
+class BubblewrapRuntime:
+    """`env` is this host's environment; `cache` holds downloads and programs, `state` what bottles are made of."""
+
+    name = RUNTIME
+
+    def __init__(self, env: Mapping[str, str], cache: Path, state: Path, ca_file: Path | None = None) -> None:
+        self._env = env
+        self._binaries = Binaries(cache / "programs", ArtifactStore(cache / "artifacts", env, ca_file))
+        self._root = state / RUNTIME
+        self._programs: dict[str, Path] = {}
+
+    @cached_property
+    def tools(self) -> tools.Tools:
+        return tools.find(self._env)
+
+    def check(self, spec: LaunchSpec) -> None:
+        privileged = self.tools.privileged
+        for service in spec.bundle.manifest.services:
+            pinned(spec.bundle, service)
+        found = [*_unknown(spec), *_workspace_problems(spec, privileged=privileged)]
+        if found:
+            raise RuntimeFailure(found)
+        if not cgroup.possible():
+            print(
+                "bubblewrap without control groups (they are root's here): limits.memory holds for each process alone,"
+                " limits.cpus not at all",
+                file=sys.stderr,
+            )
+
+    def prepare(self, spec: LaunchSpec, progress: Progress) -> None:
+        for service in spec.bundle.manifest.services:
+            self._programs[service] = self._binaries.have(spec.bundle, service, progress)
+
+    def create(self, spec: LaunchSpec) -> Endpoints:
+        told = {
+            "bottle": spec.bottle,
+            "profile": spec.bundle.manifest.name,
+            "hash": spec.bundle.hash,
+            "session": spec.session,
+            "created": datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+            "stdin": spec.interactive,
+            "workspace": str(spec.workspace) if spec.workspace else "",
+        }
+        try:
+            folder = records.claim(self._root, spec.bottle, told)
+        except FileExistsError as e:
+            raise _taken(spec.bottle) from e
+        with _translated(f"start service '{PROXY_HOST}' of bottle '{spec.bottle}'"):
+            (folder.path / "filter").write_bytes(seccomp.program())
+            self._start_egress(spec, folder)
+        return Endpoints(address=command.DOORS)
+
+    def _start_egress(self, spec: LaunchSpec, folder: Folder) -> None:
+        service = _service(spec, folder, PROXY_HOST)
+        declared = spec.bundle.manifest.services[PROXY_HOST]
+        uid, gid = _SIDECAR_USER if self.tools.privileged else launching.owner(None)
+        env = env_of(spec.bundle, PROXY_HOST) | {"PATH": "/opt/egress"}
+        trust = {"of": [command.ROOTS, material.EXTRA_CA], "into": sidecar_paths.UPSTREAM_CA}
+        launch = {
+            "uid": uid, "gid": gid, "owned": [sidecar_paths.BASE, command.DOORS], "argv": list(declared.command),
+            "env": env, "begins_with": sidecar_paths.CONFIG, "trust": trust,
+            "limits": launching.rlimits(declared.limits, grouped=cgroup.possible()),
+        }  # fmt: skip
+        launching.begin(service, launch)
+        room = self._room(service, uid, gid, hostname=PROXY_HOST, tmpfs=declared.tmpfs)
+        launching.hold(service, command.egress(room, folder.doors))
+
+    def _room(self, service: Service, uid: int, gid: int, *, hostname: str, tmpfs: Mapping[str, int]) -> command.Room:
+        return command.Room(
+            tools=self.tools, hostname=hostname, uid=uid, gid=gid, launch=service.launch,
+            programs=self._programs[service.name], tmpfs=tmpfs,
+        )  # fmt: skip
+
+    def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
+        self._place(bottle, service, files, release=False)
+
+    def _place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, release: bool) -> None:
+        folder = self._folder(bottle)
+        try:
+            client.place(folder.service(service), files, release=release)
+        except OSError as e:
+            what = f"service '{service}' of bottle '{bottle}' is not there: {e.strerror}:"
+            raise RuntimeFailure(f"{what}\n{_last_lines(folder, service)}", fix="bottlegen down, then up") from e
+
+    def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
+        folder, end = self._folder(bottle), time.monotonic() + seconds
+        while not client.connects(folder.doors, str(PROXY_PORT)):
+            ended = folder.exit(service) is not None
+            if ended or time.monotonic() > end:
+                what = "ended instead of getting ready" if ended else f"is not ready after {seconds:g} s"
+                raise RuntimeFailure(
+                    f"service '{service}' of bottle '{bottle}' {what}:\n{_last_lines(folder, service)}",
+                    fix="bottlegen up again",
+                )
+            time.sleep(_PAUSE)
+
+    def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
+        folder = self._folder(spec.bottle)
+        with _translated(f"start the agent of bottle '{spec.bottle}'"):
+            service = _service(spec, folder, _AGENT)
+            declared = spec.bundle.manifest.services[_AGENT]
+            uid, gid = launching.owner(workspace.owner(spec.workspace) if spec.workspace else None)
+            launching.begin(service, self._agent_launch(spec, uid, gid))
+            etc = service.path / "etc"
+            launching.write_etc(etc, bottle=spec.bottle, uid=uid, gid=gid, names=names)
+            binds = command.home(spec.home) + _workspace_binds(spec)
+            _remember_guards(folder, binds)
+            sizes = {MATERIAL: command.MATERIAL_SIZE} | ({} if spec.home else {HOME: command.HOME_SIZE})
+            room = self._room(service, uid, gid, hostname=spec.bottle, tmpfs=sizes | declared.tmpfs)
+            launching.hold(service, command.agent(room, folder.doors, etc, binds), _DOORS)
+
+    def _agent_launch(self, spec: LaunchSpec, uid: int, gid: int) -> dict[str, Any]:
+        declared = spec.bundle.manifest.services[_AGENT]
+        env = env_of(spec.bundle, _AGENT) | dict(spec.terminal_env) | {"HOME": HOME, "PATH": launching.PATH}
+        doors = [f"{command.DOORS}/{port}" for port in _DOORS]
+        return {
+            "uid": uid, "gid": gid, "owned": [MATERIAL, *([] if spec.home else [HOME])], "env": env, "doors": doors,
+            "argv": list(spec.command or declared.command), "tty": spec.tty,
+            "cwd": spec.bundle.manifest.workspace.path if spec.workspace else HOME,
+            "trust": {"of": [command.ROOTS, f"{MATERIAL}/ca.crt"], "into": f"{MATERIAL}/ca-bundle.crt"},
+            "limits": launching.rlimits(declared.limits, grouped=cgroup.possible()),
+        }  # fmt: skip
+
+    def release_agent(self, bottle: str) -> None:
+        self._place(bottle, _AGENT, (), release=True)
+
+    def attach(self, bottle: str, *, release: bool) -> int | None:
+        folder = self._folder(bottle)
+        if (status := folder.exit(_AGENT)) is not None:
+            return status
+        with _translated(f"attach to bottle '{bottle}'"):
+            remote = client.Remote(client.call(folder.service(_AGENT), {"do": "attach"}))
+            if release:
+                self.release_agent(bottle)
+            terminal.join(remote, tty=remote.tty, stdin=bool(folder.told().get("stdin")), resize=remote.resize)
+        if remote.left:
+            return None
+        return remote.status if remote.status is not None else _status_soon(folder)
+
+    def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
+        folder = self._folder(bottle).service(_AGENT)
+        with _translated(f"run '{argv[0]}' in bottle '{bottle}'"):
+            request = {"do": "exec", "argv": list(argv), "env": dict(env), "tty": tty}
+            remote = client.Remote(client.call(folder, request))
+            terminal.join(remote, tty=tty, stdin=True, resize=remote.resize)
+        return 137 if remote.status is None else remote.status
+
+    def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
+        folder = self._folder(bottle)
+        path = folder.service(service)
+        if (before := path / "log.1").exists():
+            yield before.read_bytes()
+        with _translated(f"read the logs of service '{service}' of bottle '{bottle}'"):
+            while not (path / "log").exists() and folder.running(service):
+                time.sleep(_PAUSE)
+            with (path / "log").open("rb") as log:
+                while True:
+                    over = not follow or not folder.running(service)
+                    while data := log.read(1 << 20):
+                        yield data
+                    if over:
+                        return
+                    time.sleep(_FOLLOW_PAUSE)
+
+    def list(self) -> tuple[BottleStatus, ...]:
+        return tuple(_status(bottle, folder) for bottle, folder in records.every(self._root))
+
+    def remove(self, bottle: str, *, session: str = "") -> bool:
+        records.sweep(self._root)
+        folder = Folder(self._root / bottle)
+        told = folder.told()
+        if not folder.path.is_dir() or (session and told.get("session") != session):
+            return False
+        records.end(folder, bottle)
+        for service in folder.services():
+            cgroup.remove(launching.groups_of(folder, service))
+        workspace.remove_guards([Path(path) for path in _guards(folder) - self._guards_of_others(bottle)])
+        records.forget(folder)
+        return True
+
+    def _guards_of_others(self, bottle: str) -> set[str]:
+        return {path for name, folder in records.every(self._root) if name != bottle for path in _guards(folder)}
+
+    def _folder(self, bottle: str) -> Folder:
+        folder = Folder(self._root / bottle)
+        if not folder.path.is_dir():
+            raise RuntimeFailure(f"no bottle '{bottle}' is up", fix="bottlegen up --profile …")
+        return folder
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        named = f" '{e.filename}'" if e.filename else ""
+        raise RuntimeFailure(f"cannot {doing}: {e.strerror or e}{named}", fix="bottlegen down, then up") from e
+
+
+def _unknown(spec: LaunchSpec) -> Iterator[Problem]:
+    for name in sorted(spec.bundle.manifest.services.keys() - _KNOWN):
+        yield Problem(
+            what=f"bubblewrap cannot run the service '{name}'",
+            where=Where(file=spec.bundle.manifest.name, field=f"services.{name}"),
+            fix="--runtime docker",
+        )
+
+
+def _workspace_problems(spec: LaunchSpec, *, privileged: bool) -> Iterator[Problem]:
+    if spec.workspace is None:
+        return
+    yield from workspace.problems(spec.workspace, spec.bundle.manifest.workspace)
+    if not spec.workspace.is_dir():
+        return
+    uid = workspace.owner(spec.workspace)[0]
+    if uid == 0 and privileged:
+        yield workspace.owned_by_root(spec.workspace)
+    elif not privileged and uid != launching.owner(None)[0]:
+        yield Problem(
+            what=f"the workspace '{spec.workspace}' belongs to another user, and without root an agent is only you",
+            fix="--workspace with a folder of yours, or --runtime docker",
+        )
+
+
+def _workspace_binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
+    if spec.workspace is None:
+        return ()
+    return unlinked(spec.workspace, workspace.binds(spec.workspace, spec.bundle.manifest.workspace))
+
+
+def _remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
+    found = [str(bind.source) for bind in binds if bind.source.name == "commondir"]
+    (folder.path / "guards").write_text(json.dumps(found))
+
+
+def _guards(folder: Folder) -> set[str]:
+    try:
+        return set(json.loads((folder.path / "guards").read_text()))
+    except (FileNotFoundError, ValueError):
+        return set()
+
+
+def _service(spec: LaunchSpec, folder: Folder, name: str) -> Service:
+    limits = spec.bundle.manifest.services[name].limits
+    return Service(folder=folder, name=name, group=f"{spec.bottle}-{spec.session}-{name}", limits=limits)
+
+
+def _taken(bottle: str) -> RuntimeFailure:
+    return RuntimeFailure(
+        f"bottle '{bottle}' is already up",
+        fix=f"bottlegen attach --name {bottle}, bottlegen down --name {bottle}, or take another --name",
+    )
+
+
+def _last_lines(folder: Folder, service: str) -> str:
+    log = folder.service(service) / "log"
+    lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:] if log.exists() else []
+    return "\n".join(f"  | {line}" for line in lines) or "  | (no output)"
+
+
+def _status_soon(folder: Folder) -> int | None:
+    """The agent's exit status, which its keeper writes a moment after the streams ended; None when it runs on."""
+    for _ in range(200):
+        if (status := folder.exit(_AGENT)) is not None:
+            return status
+        if not folder.running(_AGENT):
+            return 137
+        time.sleep(_PAUSE)
+    return None
+
+
+def _status(bottle: str, folder: Folder) -> BottleStatus:
+    told = folder.told()
+    states = {
+        name: "running" if folder.running(name) else "exited" if folder.exit(name) is not None else "dead"
+        for name in folder.services()
+    }
+    return BottleStatus(
+        bottle=bottle,
+        profile=str(told.get("profile", "")),
+        hash=str(told.get("hash", "")),
+        session=str(told.get("session", "")),
+        runtime=RUNTIME,
+        state=_state(states),
+        created=str(told.get("created", "")),
+        services=tuple(sorted(states.items())),
+    )
+
+
+def _state(states: Mapping[str, str]) -> str:
+    if states.get(_AGENT) == "exited":
+        return "stopped"
+    whole = states.keys() >= _KNOWN and set(states.values()) == {"running"}
+    return "running" if whole else "broken"

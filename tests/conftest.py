@@ -1,6 +1,6 @@
 """What every test may rely on: markers follow folders, a skip says what is missing, and a required skip is a failure.
 
-`BOTTLEGEN_REQUIRE=engine,agents,envoy,nix` names the markers whose tests must run here: CI sets it.
+`BOTTLEGEN_REQUIRE=engine,namespaces,agents,envoy,nix` names the markers whose tests must run here: CI sets it.
 """
 
 import functools
@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDER_MARKERS = {"engine": "engine", "dataplane": "envoy", "agents": "agents", "nix": "nix", "nixpkgs": "nixpkgs"}
+FOLDER_MARKERS = {
+    "engine": "engine",
+    "bubblewrap": "namespaces",
+    "dataplane": "envoy",
+    "agents": "agents",
+    "nix": "nix",
+    "nixpkgs": "nixpkgs",
+}
 REQUIRED = pytest.StashKey[frozenset[str]]()
 
 
@@ -29,6 +36,18 @@ def _no_engine() -> str:
         client.close()
     except docker.errors.DockerException as e:
         return f"no docker engine answers: {e}"
+    return ""
+
+
+@functools.cache
+def _no_namespaces() -> str:
+    from bottlegen.errors import RuntimeFailure
+    from runtime.bubblewrap import tools
+
+    try:
+        tools.find(os.environ)
+    except RuntimeFailure as e:
+        return f"no bubblewrap here: {e.problems[0].what}"
     return ""
 
 
@@ -57,6 +76,7 @@ def _no_nixpkgs() -> str:
 
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
+    "namespaces": _no_namespaces,
     "agents": _no_agents,
     "envoy": _no_envoy,
     "nix": _no_nix,
@@ -75,7 +95,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if marker := _folder_marker(item.path):
+        # A test that runs on one runtime or another says itself which of them it needs.
+        if (marker := _folder_marker(item.path)) and not (marker == "engine" and item.get_closest_marker("namespaces")):
             item.add_marker(marker)
     whole_run = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not (
         config.option.keyword or config.option.markexpr or config.option.collectonly

@@ -1,4 +1,4 @@
-"""The contract of a runtime, held by the docker one against the real engine."""
+"""What is docker's own in the contract of a runtime, against the real engine; tests/contract/ has the rest."""
 
 import json
 import os
@@ -32,44 +32,6 @@ from tests.engine.bottle import (
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_start_reaches_a_running_agent_and_lists_it(bottle: Bottle) -> None:
-    (status,) = [status for status in bottle.runtime.list() if status.bottle == bottle.name]
-    assert status.state == "running"
-    assert dict(status.services) == {"agent": "running", "egress": "running"}
-    assert (status.profile, status.hash, status.session) == ("shell", bottle.spec.bundle.hash, bottle.spec.session)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", status.created)
-
-
-def test_the_command_waits_at_the_gate(make_spec: SpecMaker, runtime: DockerRuntime, folder: Path) -> None:
-    spec = make_spec("touch", "/workspace/ran", workspace=folder)
-    launch(spec, runtime)
-    time.sleep(0.3)
-    assert not (folder / "ran").exists()
-    runtime.release_agent(spec.bottle)
-    assert _eventually((folder / "ran").exists)
-
-
-def test_attach_gives_every_byte_and_the_exit_status(
-    make_spec: SpecMaker, runtime: DockerRuntime, capfd: pytest.CaptureFixture[str]
-) -> None:
-    spec = make_spec("sh", "-c", "echo first; echo complaint >&2; seq 20000; exit 7")
-    launch(spec, runtime)
-    assert runtime.attach(spec.bottle, release=True) == 7
-    out, err = capfd.readouterr()
-    assert out == "first\n" + "".join(f"{number}\n" for number in range(1, 20001))
-    assert "complaint\n" in err
-
-
-def test_what_was_typed_before_comes_in_and_its_end_is_seen(
-    make_spec: SpecMaker, runtime: DockerRuntime, capfd: pytest.CaptureFixture[str]
-) -> None:
-    spec = make_spec("sh", "-c", "wc -c", interactive=True)
-    launch(spec, runtime)
-    with _stdin(b"x" * 300_000):
-        assert runtime.attach(spec.bottle, release=True) == 0
-    assert capfd.readouterr().out.strip() == "300000"
-
-
 def test_exec_runs_beside_the_agent_with_its_env(bottle: Bottle, capfd: pytest.CaptureFixture[str]) -> None:
     with _stdin(b"fed\n"):
         status = bottle.runtime.exec(
@@ -83,18 +45,6 @@ def test_exec_runs_beside_the_agent_with_its_env(bottle: Bottle, capfd: pytest.C
         capfd.readouterr().out
         == f"fed\n/home/agent e http://egress:3128\n{OWNER if os.getuid() == 0 else os.getuid()}\n"
     )
-
-
-def test_exec_of_what_is_not_there_is_an_exit_status(bottle: Bottle) -> None:
-    with _stdin(b""):
-        assert bottle.runtime.exec(bottle.name, ["no-such-command"], tty=False, env={}) in (126, 127)
-
-
-def test_logs_are_the_agents_output(make_spec: SpecMaker, runtime: DockerRuntime) -> None:
-    spec = make_spec("sh", "-c", "echo one; sleep 0.4; echo two")
-    launch(spec, runtime)
-    runtime.release_agent(spec.bottle)
-    assert b"".join(runtime.logs(spec.bottle, "agent", follow=True)) == b"one\ntwo\n"
 
 
 def test_a_taken_name_is_refused_and_the_bottle_there_lives(bottle: Bottle, make_spec: SpecMaker) -> None:
@@ -136,13 +86,6 @@ def test_two_starts_of_one_name_at_once_leave_one(make_spec: SpecMaker, api: Any
         for part in api.networks(filters={"label": f"bottlegen.bottle={specs[0].bottle}"})
     }
     assert sessions == set(winners)
-
-
-def test_two_bottles_stand_side_by_side(make_bottle: BottleMaker, folder: Path) -> None:
-    first, second = make_bottle(workspace=folder), make_bottle(workspace=folder)
-    assert first.address() != second.address()
-    second.runtime.remove(second.name)
-    assert first.run("true") == (0, "")
 
 
 def test_remove_takes_everything_and_twice_is_fine(bottle: Bottle) -> None:

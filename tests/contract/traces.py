@@ -1,6 +1,8 @@
 """Where a secret could have been left: a byte search of a running bottle, and of the host and engine around it."""
 
+import contextlib
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ import docker
 
 _SEARCH = r"""
 import os, stat, sys
-since, *words = sys.argv[1:]
+since, elsewhere, *words = sys.argv[1:]
 needles = [bytes.fromhex(word) for word in words]
 me = str(os.getpid())
 def look(path, label):
@@ -28,7 +30,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
     if pid != me:
         for part in ("environ", "cmdline"):
             look(f"/proc/{pid}/{part}", f"process {pid} {part}")
-skip = {"/proc", "/sys", "/dev"}
+skip = {"/proc", "/sys", "/dev", *elsewhere.split(":")}
 for folder, folders, names in os.walk("/"):
     folders[:] = [name for name in folders if os.path.join(folder, name) not in skip]
     for name in names:
@@ -42,15 +44,31 @@ for folder, folders, names in os.walk("/"):
 """
 
 
-def found_in_bottle(engine: docker.DockerClient, bottle: str, needles: Sequence[bytes], since: float) -> list[str]:
+def search(needles: Sequence[bytes], since: float, elsewhere: Sequence[str] = ()) -> list[str]:
+    """A command that prints every place in the bottle that holds a needle, but for folders that are the host's own."""
+    return ["python3", "-c", _SEARCH, str(since), ":".join(elsewhere), *(needle.hex() for needle in needles)]
+
+
+def said_on_host(needles: Sequence[bytes]) -> list[str]:
+    """Processes of this host whose arguments or environment hold a needle; needles come from the tests' own."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        for part in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                data = (folder / part).read_bytes()
+                if folder.name != str(os.getpid()) and any(needle in data for needle in needles):
+                    found.append(f"host process {part}")
+    return found
+
+
+def found_in_container(engine: docker.DockerClient, bottle: str, needles: Sequence[bytes], since: float) -> list[str]:
     """Every place inside the agent's container, and in what the engine says of any container of the bottle.
 
     Files that no one changed `since` the needles came into being cannot hold them: the images are older.
     """
-    words = [needle.hex() for needle in needles]
     containers = engine.containers.list(all=True, filters={"label": f"bottlegen.bottle={bottle}"})
     agent = next(item for item in containers if item.labels["bottlegen.service"] == "agent")
-    done = agent.exec_run(["python3", "-c", _SEARCH, str(since), *words])
+    done = agent.exec_run(search(needles, since))
     output = done.output
     assert isinstance(output, bytes)
     assert done.exit_code == 0, output
@@ -76,10 +94,12 @@ def _said_by_engine(engine: docker.DockerClient, container: Any, needles: Sequen
 
 
 def found_on_host(
-    engine: docker.DockerClient, places: Iterable[Path], needles: Sequence[bytes], since: float
+    engine: docker.DockerClient | None, places: Iterable[Path], needles: Sequence[bytes], since: float
 ) -> list[str]:
     """Files of the given folders, and of the engine's data directory, as far as they changed `since`."""
     found = [f"state: {path}" for place in places for path in _grep(place, needles, since)]
+    if engine is None:
+        return found
     root = Path(engine.info()["DockerRootDir"])
     return found + [f"engine: {path}" for path in _grep(root, needles, since)]
 

@@ -7,9 +7,7 @@ import time
 
 import pytest
 
-from tests.engine.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
-
-pytestmark = pytest.mark.engine
+from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
 
 _SEED = 20261122
 _KILLS = 8
@@ -28,6 +26,7 @@ def _kept(arena: Arena) -> list[str]:  # noqa: F811
 
 def test_killed_at_random_points(arena: Arena) -> None:  # noqa: F811
     chance = random.Random(_SEED)
+    assert arena.bottlegen("up", "--profile", "codex", "--", "true", timeout=300).returncode == 0
     (arena.workspace / "mine.txt").write_text("mine\n")
     made_something = 0
     for moment in [0.2, *(chance.uniform(0.3, _WHOLE_START_SECONDS) for _ in range(_KILLS - 1))]:

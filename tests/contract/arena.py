@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
+from tests.contract import traces
 from tests.pretend import Pretence, PretendProvider
 from tests.pretend.login import CodexLogin
 
@@ -25,8 +27,11 @@ _HOSTS = ("chatgpt.com", "api.anthropic.com", "github.com")
 class Arena:
     """`bottlegen` runs the real command; `provider` stands on the outside network of its bottles."""
 
-    def __init__(self, folder: Path, engine: docker.DockerClient, network: Any, provider: PretendProvider) -> None:
+    def __init__(
+        self, folder: Path, runtime: str, engine: docker.DockerClient | None, network: str, provider: PretendProvider
+    ) -> None:
         self.folder = folder
+        self.runtime = runtime
         self.engine = engine
         self.provider = provider
         self.reply = "hello from the pretend provider"
@@ -42,7 +47,7 @@ class Arena:
         hosts = "".join(f'"{name}" = "{address}:{port}"\n' for name in _HOSTS)
         (folder / "host.toml").write_text(
             f'[upstream]\nca_file = "{folder}/ca.pem"\n[upstream.hosts]\n{hosts}'
-            f'[docker]\noutside_network = "{network.name}"\n'
+            f'[docker]\noutside_network = "{network}"\n'
         )
         self.log_in(86400)
 
@@ -101,7 +106,7 @@ class Arena:
         """The command line of a task; `up` gets this arena's workspace, and each name becomes this arena's own."""
         words = list(argv)
         if words[0] == "up":
-            words[1:1] = ["--workspace", str(self.workspace)]
+            words[1:1] = ["--workspace", str(self.workspace), "--runtime", self.runtime]
             if "--name" not in argv:
                 words[1:1] = ["--name", argv[argv.index("--profile") + 1]]
         if "--name" in words:
@@ -148,8 +153,27 @@ class Arena:
             done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=False)
             assert (done.returncode, done.stderr) == (0, "")
 
+    def found_in_bottle(self, name: str, needles: Sequence[bytes]) -> list[str]:
+        """Every place that the agent can look at, and all that is said of the bottle outside, which holds a needle."""
+        bottle = self.bottle(name)
+        if self.engine:
+            return traces.found_in_container(self.engine, bottle, needles, self.began)
+        own_python = str(Path(sys.base_prefix).resolve())
+        search = traces.search(needles, self.began, ("/usr", "/nix/store", own_python))
+        done = self.bottlegen("exec", "--name", name, "--", *search)
+        assert done.returncode == 0, done.stderr
+        found = [f"agent: {line}" for line in done.stdout.splitlines()]
+        return found + traces.said_on_host(needles)
+
+    def found_on_host(self, needles: Sequence[bytes]) -> list[str]:
+        return traces.found_on_host(self.engine, self.places(), needles, self.began)
+
     def leftovers(self) -> list[str]:
-        """Everything in the engine that carries the label of a bottle of this arena."""
+        """Everything that carries the name of a bottle of this arena."""
+        if not self.engine:
+            groups = [path for path in Path("/sys/fs/cgroup").glob("*/bottlegen/*") if self.canary[:8] in path.name]
+            folder = self.state / "bottlegen" / "bubblewrap"
+            return [str(path) for path in (*groups, *folder.glob("*"), *folder.glob(".*"))]
         api, labelled = self.engine.api, {"label": "bottlegen.bottle"}
         containers = [name.lstrip("/") for item in api.containers(all=True, filters=labelled) for name in item["Names"]]
         networks = [item["Name"] for item in api.networks(filters=labelled)]
@@ -157,16 +181,36 @@ class Arena:
         return [name for name in (*containers, *networks, *volumes) if self.canary[:8] in name]
 
 
-@pytest.fixture
-def arena(tmp_path: Path) -> Iterator[Arena]:
-    """An arena with an outside network of its own, on whose gateway the pretend provider listens."""
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.engine),
+        pytest.param("bubblewrap", marks=pytest.mark.namespaces),
+    ]
+)
+def arena(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Arena]:
+    """An arena for each runtime: everything but the runtime is the same."""
+    if request.param == "docker":
+        with _docker_arena(tmp_path) as made:
+            yield made
+        return
+    with PretendProvider(bind=("127.0.0.1", 0)) as provider:
+        alone = Arena(tmp_path, "bubblewrap", None, "", provider)
+        try:
+            yield alone
+        finally:
+            alone.down()
+
+
+@contextmanager
+def _docker_arena(folder: Path) -> Iterator[Arena]:
+    """With an outside network of its own, on whose gateway the pretend provider listens."""
     engine = docker.from_env()
     network = engine.networks.create(f"bottlegen-test-{uuid.uuid4().hex[:8]}", driver="bridge")
     try:
         network.reload()
         gateway = network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
         with PretendProvider(bind=(gateway, 0)) as provider:
-            made = Arena(tmp_path, engine, network, provider)
+            made = Arena(folder, "docker", engine, str(network.name), provider)
             try:
                 yield made
             finally:

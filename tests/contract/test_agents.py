@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.arena import Arena, arena  # noqa: F401 - a fixture
-from tests.engine.traces import found_in_bottle, found_on_host
+from tests.contract.arena import Arena, arena  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.engine, pytest.mark.agents]
+pytestmark = pytest.mark.agents
 
 CODEX_TURN = ("codex", "exec", "--skip-git-repo-check", "say hi")
 CLAUDE_TURN = ("claude", "-p", "say hi")
@@ -60,10 +59,10 @@ def test_no_trace_of_the_token(arena: Arena, name: str) -> None:  # noqa: F811
     assert any(
         needle.decode() in (seen.header("authorization") or "") for seen in arena.provider.seen for needle in needles
     )
-    assert found_in_bottle(arena.engine, arena.bottle(name), needles, arena.began) == []
-    assert found_on_host(arena.engine, arena.places(), needles, arena.began) == []
+    assert arena.found_in_bottle(name, needles) == []
+    assert arena.found_on_host(needles) == []
     assert arena.bottlegen("down", "--name", name).returncode == 0
-    assert found_on_host(arena.engine, arena.places(), needles, arena.began) == []
+    assert arena.found_on_host(needles) == []
 
 
 def test_a_planted_token_is_found(arena: Arena) -> None:  # noqa: F811
@@ -79,12 +78,14 @@ def test_a_planted_token_is_found(arena: Arena) -> None:  # noqa: F811
     ):
         assert arena.bottlegen("exec", "--name", "shell", "--", "sh", "-c", script).returncode == 0
     (arena.state / "planted").write_text(text)
-    inside = "\n".join(found_in_bottle(arena.engine, arena.bottle("shell"), [needle], arena.began))
-    for place in ("environ", "cmdline", "/tmp/planted", "/home/agent/planted", "/workspace/planted", "inspect", "logs"):
+    inside = "\n".join(arena.found_in_bottle("shell", [needle]))
+    said = ("inspect", "logs") if arena.engine else ("host process cmdline", "host process environ")
+    for place in ("environ", "cmdline", "/tmp/planted", "/home/agent/planted", "/workspace/planted", *said):
         assert place in inside, f"{place} is not searched:\n{inside}"
-    outside = "\n".join(found_on_host(arena.engine, arena.places(), [needle], arena.began))
+    outside = "\n".join(arena.found_on_host([needle]))
     assert "state" in outside
-    assert "engine" in outside
+    assert "engine" in outside or not arena.engine
+    assert "/log" in outside or arena.engine
 
 
 def test_dummy_login(arena: Arena) -> None:  # noqa: F811

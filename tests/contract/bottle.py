@@ -1,0 +1,116 @@
+"""A bottle of any runtime, seen through runtime.base.Runtime alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.base import LaunchSpec, Runtime
+from runtime.host import Host, HostConfig
+from runtime.progress import make_progress
+from runtime.start import start
+
+ENV = dict(os.environ)
+# Read before the fixtures hide it: a download of this size is made once per machine, not per run.
+CACHE = Path(ENV.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bottlegen"
+
+
+@contextmanager
+def make_runtime(kind: str, state: Path) -> Iterator[Any]:
+    if kind == "docker":
+        from runtime.docker import DockerRuntime
+
+        docker = DockerRuntime(ENV, CACHE)
+        try:
+            yield docker
+        finally:
+            docker.close()
+    else:
+        from runtime.bubblewrap.runtime import BubblewrapRuntime
+
+        yield BubblewrapRuntime(ENV, CACHE, state)
+
+
+def launch(spec: LaunchSpec, runtime: Runtime) -> None:
+    start(spec, runtime, Host(env={}, home=Path("/nonexistent"), config=HostConfig()), make_progress())
+
+
+@contextmanager
+def standard_streams(data: bytes) -> Iterator[list[bytes]]:
+    """This process's stdin holds `data`; what goes to its stdout and stderr is in the list afterwards."""
+    kept = [os.dup(number) for number in (0, 1, 2)]
+    source, sink = os.pipe()
+    reads = {1: os.pipe(), 2: os.pipe()}
+    found: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+    for number, descriptor in ((0, source), (1, reads[1][1]), (2, reads[2][1])):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    threads = [threading.Thread(target=_collect, args=(reads[number][0], found[number])) for number in (1, 2)]
+    threads.append(threading.Thread(target=_pour, args=(sink, data)))
+    for thread in threads:
+        thread.start()
+    result: list[bytes] = []
+    try:
+        yield result
+    finally:
+        for number, descriptor in enumerate(kept):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        for thread in threads:
+            thread.join()
+        result += [bytes(found[1]), bytes(found[2])]
+
+
+def _collect(descriptor: int, into: bytearray) -> None:
+    while data := os.read(descriptor, 65536):
+        into += data
+    os.close(descriptor)
+
+
+def _pour(descriptor: int, data: bytes) -> None:
+    with suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(descriptor, data) :]
+    os.close(descriptor)
+
+
+@dataclass
+class Bottle:
+    """A running bottle of the shell profile."""
+
+    spec: LaunchSpec
+    runtime: Any
+
+    @property
+    def name(self) -> str:
+        return self.spec.bottle
+
+    def run(self, *argv: str, data: bytes = b"") -> tuple[int, str]:
+        """Exit status and what a command in the bottle prints, errors last."""
+        with standard_streams(data) as streams:
+            status = self.runtime.exec(self.name, list(argv), tty=False, env={})
+        return status, b"".join(streams).decode()
+
+    def state(self) -> str:
+        """As `ps` shows it; empty when it is gone."""
+        return next((status.state for status in self.runtime.list() if status.bottle == self.name), "")
+
+
+def kill_in_the_middle(argv: list[str], env: dict[str, str], seconds: float) -> None:
+    """Start the command, and kill it with no chance to undo anything."""
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def task(*argv: str) -> list[str]:
+    return [sys.executable, "-m", "runtime.cli", *argv]

@@ -32,6 +32,7 @@ class LaunchSpec:
     `command` overrides the agent's own when not empty. `workspace` is the host's folder or None. `home` is the host
     folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_images` overrides the
     `base` of every image when not empty. `terminal_env` is TERM and its like, the only host variables that pass.
+    `protected` are folders below `workspace` that the agent may read and not change.
     """
 
     bottle: str
@@ -45,6 +46,7 @@ class LaunchSpec:
     base_image: str
     outside_network: str
     terminal_env: tuple[tuple[str, str], ...]
+    protected: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ def bring_up(request: UpRequest) -> int:
     runtime = choose(request.runtime, bundle.manifest, host)
     state = State.of(host.env, host.home)
     kept_before = state.bottle(name).exists()
-    spec = _spec(request, name, bundle, host)
+    spec = _spec(request, name, bundle, place, host)
     with undoing_on_end():
         try:
             start(spec, runtime, host, make_progress())
@@ -123,7 +123,7 @@ def _bundle_to_run(place: Place, *, dev: bool) -> Bundle:
     return committed
 
 
-def _spec(request: UpRequest, name: str, bundle: Bundle, host: Host) -> LaunchSpec:
+def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Host) -> LaunchSpec:
     manifest = bundle.manifest
     workspace = (
         _workspace(request.workspace, manifest.workspace.source, host) if manifest.workspace.mode == "bind" else None
@@ -142,6 +142,16 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, host: Host) -> LaunchSp
         base_image=host.config.images.base,
         outside_network=host.config.docker.outside_network,
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
+        protected=_reviewed(place, workspace) if workspace else (),
+    )
+
+
+def _reviewed(place: Place, workspace: Path) -> tuple[Path, ...]:
+    """The project's profiles and bundles, as far as they lie in the workspace: an agent that could write both would
+    write what the next `up` lets it do."""
+    folders = (folder.resolve() for folder in (place.profile.parent, place.bundle.parent))
+    return tuple(
+        folder for folder in folders if folder.is_dir() and folder != workspace and folder.is_relative_to(workspace)
     )
 
 

@@ -36,8 +36,11 @@ class Bind:
     read_only: bool = False
 
 
-def binds(folder: Path, spec: WorkspaceSpec) -> tuple[Bind, ...]:
-    """The workspace and all that is read-only in it. Creates missing mount points that git does not mind."""
+def binds(folder: Path, spec: WorkspaceSpec, protected: tuple[Path, ...] = ()) -> tuple[Bind, ...]:
+    """The workspace and all that is read-only in it, `protected` folders below it included.
+
+    Creates missing mount points that git does not mind.
+    """
     found = [Bind(source=folder, target=spec.path)]
     git = folder / ".git"
     if git.is_file():
@@ -45,7 +48,7 @@ def binds(folder: Path, spec: WorkspaceSpec) -> tuple[Bind, ...]:
         found.append(_inside(folder, git, spec.path, read_only=True))
     elif git.is_dir():
         found.extend(_inside(folder, path, spec.path, read_only=read_only) for path, read_only in _git_parts(git))
-    for path in (*led_into(folder), *(folder / name for name in spec.read_only)):
+    for path in (*led_into(folder), *protected, *(folder / name for name in spec.read_only)):
         found.extend(_pinned(folder, path, spec.path))
     by_target: dict[str, Bind] = {}
     for bind in found:

@@ -260,7 +260,8 @@ def _workspace_problems(spec: LaunchSpec, *, privileged: bool) -> Iterator[Probl
 def _workspace_binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
     if spec.workspace is None:
         return ()
-    return unlinked(spec.workspace, workspace.binds(spec.workspace, spec.bundle.manifest.workspace))
+    binds = workspace.binds(spec.workspace, spec.bundle.manifest.workspace, spec.protected)
+    return unlinked(spec.workspace, binds)
 
 
 def _remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:

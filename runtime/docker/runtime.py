@@ -262,7 +262,9 @@ def _binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
     home = (workspace.Bind(source=spec.home, target=HOME),) if spec.home else ()
     if spec.workspace is None:
         return home
-    return home + unlinked(spec.workspace, workspace.binds(spec.workspace, spec.bundle.manifest.workspace))
+    return home + unlinked(
+        spec.workspace, workspace.binds(spec.workspace, spec.bundle.manifest.workspace, spec.protected)
+    )
 
 
 def _taken(bottle: str) -> RuntimeFailure:

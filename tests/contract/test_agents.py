@@ -1,11 +1,12 @@
 """The real agents, unmodified, in bottles of the real engine take a turn, and the token is nowhere but upstream."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.contract.arena import Arena, arena  # noqa: F401 - a fixture
+from tests.contract.arena import AGENT_UID, ROOT, Arena, arena  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.agents
 
@@ -137,3 +138,29 @@ def test_two_profiles_in_one_place(arena: Arena, tmp_path: Path) -> None:  # noq
     assert mine == {arena.bottle("one"): "running", arena.bottle("two"): "running"}
     arena.down()
     assert arena.leftovers() == []
+
+
+def test_an_agent_cannot_rewrite_what_was_reviewed(arena: Arena) -> None:  # noqa: F811
+    """Profile and bundle lie in the workspace; together rewritten, they would be what the next `up` runs."""
+    profiles = arena.workspace / "profiles"
+    profiles.mkdir()
+    (profiles / "dev.toml").write_bytes((ROOT / "profiles" / "shell.toml").read_bytes())
+    assert arena.bottlegen("build", "--profile", str(profiles / "dev.toml")).returncode == 0
+    for path in (arena.workspace, *arena.workspace.rglob("*")):
+        os.chown(path, AGENT_UID, AGENT_UID)
+    up = arena.bottlegen(
+        "up", "--profile", str(profiles / "dev.toml"), "--name", "dev", "--detach", "--", "sleep", "600"
+    )
+    assert up.returncode == 0, up.stderr
+    for attempt in (
+        "echo >> profiles/dev.toml",
+        "touch profiles/codex.toml",
+        "mv profiles other",
+        "echo >> bundles/dev/routes.json",
+        "rm -r bundles/dev",
+        "mv bundles other",
+    ):
+        done = arena.bottlegen("exec", "--name", "dev", "--", "sh", "-c", f"cd /workspace && {attempt}")
+        assert done.returncode != 0, attempt
+    assert arena.bottlegen("exec", "--name", "dev", "--", "touch", "/workspace/mine").returncode == 0
+    assert (arena.workspace / "mine").exists()

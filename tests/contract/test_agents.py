@@ -164,3 +164,29 @@ def test_an_agent_cannot_rewrite_what_was_reviewed(arena: Arena) -> None:  # noq
         assert done.returncode != 0, attempt
     assert arena.bottlegen("exec", "--name", "dev", "--", "touch", "/workspace/mine").returncode == 0
     assert (arena.workspace / "mine").exists()
+
+
+def test_the_home_is_kept_so_that_resume_works(arena: Arena) -> None:  # noqa: F811
+    """A second bottle of the name goes on with the first one's session; --purge forgets it."""
+    arena.pretend()
+    first = arena.bottlegen("up", "--profile", "codex", "--", *CODEX_TURN, timeout=180)
+    assert first.returncode == 0, first.stderr
+    resumed = arena.bottlegen(
+        "up", "--profile", "codex", "--", *CODEX_TURN[:3], "resume", "--last", "and again", timeout=180
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    session = next(line for line in first.stderr.splitlines() if line.startswith("session id:"))
+    assert session in resumed.stderr
+    assert arena.bottlegen("down", "--name", "codex", "--purge").returncode == 0
+    assert not list(arena.state.rglob("sessions"))
+
+
+def test_an_ephemeral_home_leaves_nothing(arena: Arena) -> None:  # noqa: F811
+    profile = arena.folder / "brief.toml"
+    profile.write_text('home = "ephemeral"\n[agent_provider]\ntemplate = "shell"\n')
+    for _ in range(2):
+        done = arena.bottlegen(
+            "up", "--profile", str(profile), "--name", "brief", "--dev", "--", "sh", "-c", "ls -A ~; echo x > ~/mine"
+        )
+        assert (done.returncode, done.stdout) == (0, "")
+    assert not list(arena.state.rglob("mine"))

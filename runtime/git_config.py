@@ -46,3 +46,21 @@ def _values(*arguments: str) -> list[str]:
 def _absolute(value: str, start: Path) -> Path:
     """`~` expanded, `..` worked out by name; a relative path counts from `start`."""
     return Path(os.path.normpath(start / Path(value).expanduser()))
+
+
+def submodules(folder: Path) -> frozenset[str]:
+    """Paths that the index of `folder` calls submodules: git status enters each and heeds the configuration there.
+
+    Read without entering any of them, and without the work tree's own settings having a say.
+    """
+    if not (folder / ".git").exists():
+        return frozenset()
+    plain = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "ls-files", "--stage", "-z")
+    try:
+        done = subprocess.run(
+            plain, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return frozenset()
+    entries = (entry for entry in done.stdout.decode("utf-8", "replace").split("\0") if entry.startswith("160000 "))
+    return frozenset(entry.partition("\t")[2] for entry in entries)

@@ -10,8 +10,10 @@ from pathlib import Path
 from bottlegen.bundle import Bundle, differences, read, write
 from bottlegen.errors import BundleError, UsageError
 from bottlegen.locate import Place, stands_for
+from bottlegen.wording import shown
 from runtime.base import LaunchSpec, Runtime
 from runtime.build import build_place, place_of
+from runtime.git_config import submodules
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
 from runtime.registry import choose
@@ -87,6 +89,7 @@ def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
 def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
     """Be the agent's terminal until it ends or is left; then nothing of the bottle stays but its home."""
     left_running = False
+    before = submodules(spec.workspace) if spec.workspace else frozenset()
     try:
         write(spec.bundle, state.bundle(spec.bottle))
         status = runtime.attach(spec.bottle, release=True)
@@ -97,6 +100,17 @@ def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
             print(f"left running: bottlegen attach --name {spec.bottle}", file=sys.stderr)
         else:
             _end(spec, runtime, state)
+            _warn_of_submodules(spec, before)
+
+
+def _warn_of_submodules(spec: LaunchSpec, before: frozenset[str]) -> None:
+    """Say so when the agent made git on this host enter folders of its making: `git status` runs what they say."""
+    for name in sorted(submodules(spec.workspace) - before if spec.workspace else ()):
+        print(
+            f"warning: the agent added {shown(name)} to the index as a submodule, and git status runs what it says\n"
+            "  fix: look at it without git, then: git rm --cached PATH, or git config diff.ignoreSubmodules dirty",
+            file=sys.stderr,
+        )
 
 
 def _bundle_to_run(place: Place, *, dev: bool) -> Bundle:

@@ -98,6 +98,14 @@ class Arena:
             "BOT_BOTTLE_CLAUDE_OAUTH_TOKEN": self.claude_token,
         }
 
+    def make_repository(self) -> None:
+        """An empty repository in the workspace, of the same owner."""
+        env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+        subprocess.run(["git", "init", "-q"], cwd=self.workspace, env=env, check=True)
+        if os.geteuid() == 0:
+            for path in self.workspace.rglob("*"):
+                os.chown(path, AGENT_UID, AGENT_UID)
+
     def bottle(self, name: str) -> str:
         """`name` as no other test and no user of this engine has it."""
         return f"{name}-{self.canary[:8]}"

@@ -190,3 +190,17 @@ def test_an_ephemeral_home_leaves_nothing(arena: Arena) -> None:  # noqa: F811
         )
         assert (done.returncode, done.stdout) == (0, "")
     assert not list(arena.state.rglob("mine"))
+
+
+def test_a_submodule_that_the_agent_adds_is_named(arena: Arena) -> None:  # noqa: F811
+    """Git on the host enters it at `git status`, and heeds what is configured there."""
+    script = (
+        "git init -q trap && cd trap && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && cd .. "
+        "&& git -c advice.addEmbeddedRepo=false add trap"
+    )
+    arena.make_repository()
+    calm = arena.bottlegen("up", "--profile", "shell", "--", "true")
+    assert (calm.returncode, "warning" in calm.stderr) == (0, False)
+    done = arena.bottlegen("up", "--profile", "shell", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert "warning: the agent added 'trap' to the index as a submodule" in done.stderr

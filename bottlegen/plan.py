@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Platform = Literal["linux/amd64", "linux/arm64"]
+Platform = Literal["linux/amd64", "linux/arm64", "any"]
+"""`any` is for archives that hold no machine code; they alone make no image for a platform."""
+
 Source = Literal["npm", "pypi"]
 
 WORKSPACE = "/workspace"
@@ -46,14 +48,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProvider:
-    """What a profile says of its agent: `template` is a registry key, `auth_token` names a secret of the host.
+    """What a profile says of its agent: `template` is a registry key, `auth_token` and `api_key` name host secrets.
 
-    Empty `version` means the one pinned first, empty `command` the agent's own.
+    Empty `version` means the one pinned first, empty `command` the agent's own, empty `model` the provider's choice.
     """
 
     template: str
     auth_token: str = ""
+    api_key: str = ""
     forward_host_credentials: bool = False
+    model: str = ""
     version: str = ""
     command: tuple[str, ...] = ()
 

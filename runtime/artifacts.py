@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,6 +179,19 @@ def _stream(session: requests.Session, url: str, partial: Path, step: Step) -> N
                 step.advance(have, max(total, have))
     if have < total:
         raise requests.ConnectionError("the connection ended early")
+
+
+def for_platform(every: Sequence[ArtifactSpec], platform: str) -> tuple[ArtifactSpec, ...] | None:
+    """Those that make a service on `platform`, in their order; None when it is among those for others alone."""
+    own = {artifact.platform for artifact in every} - {"any"}
+    if own and platform not in own:
+        return None
+    return tuple(artifact for artifact in every if artifact.platform in (platform, "any"))
+
+
+def platforms(every: Sequence[ArtifactSpec]) -> str:
+    """The platforms that there are artifacts for, as words."""
+    return ", ".join(sorted({artifact.platform for artifact in every} - {"any"}))
 
 
 def _digest(spec: ArtifactSpec) -> bytes:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from bottlegen import nar
 from bottlegen.bundle import Bundle
 from bottlegen.errors import RuntimeFailure
-from runtime.artifacts import ArtifactStore
+from runtime.artifacts import ArtifactStore, for_platform, platforms
 from runtime.base import Progress, Step
 from runtime.extract import Member, members
 
@@ -50,17 +50,16 @@ class ImagePlan:
 def plan_image(bundle: Bundle, service: str, *, base: str, base_id: str, platform: str) -> ImagePlan:
     """The image of `service` on an engine of `platform` (`linux/amd64`) over the base image with the id `base_id`."""
     spec = bundle.manifest.services[service].image
-    artifacts = tuple(artifact for artifact in spec.artifacts if artifact.platform == platform)
-    if spec.artifacts and not artifacts:
-        there = ", ".join(sorted({artifact.platform for artifact in spec.artifacts}))
+    artifacts = for_platform(spec.artifacts, platform)
+    if artifacts is None:
         raise RuntimeFailure(
             f"service '{service}' has no artifacts for {platform}, the engine's platform",
-            fix=f"use an engine on {there}",
+            fix=f"use an engine on {platforms(spec.artifacts)}",
         )
     digest = hashlib.sha256()
     for file in bundle.below(spec.context):
         digest.update(f"{file.path}\0{file.mode:o}\0{len(file.data)}\0".encode() + file.data)
-    for artifact in sorted(artifacts, key=lambda artifact: artifact.filename):
+    for artifact in sorted(artifacts, key=lambda artifact: (artifact.filename, artifact.integrity)):
         digest.update(f"{artifact.integrity}\0{sorted(artifact.members.items())}\0".encode())
     digest.update(base_id.encode())
     tag = f"{REPOSITORY}/{service}:{nar.base32(digest.digest())}"
@@ -80,7 +79,7 @@ def write_context(
         # Always there, though mostly empty, for the same reason.
         _add(tar, "build-ca.crt", 0o644, build_ca)
         for artifact in plan.artifacts:
-            for member in members(archives[artifact.filename], artifact.members):
+            for member in members(archives[artifact.integrity], artifact.members):
                 _add_member(tar, member)
 
 
@@ -112,7 +111,7 @@ class ImageBuilder:
         archives: dict[str, Path] = {}
         for artifact in plan.artifacts:
             with progress.step(f"download {artifact.filename}") as step:
-                archives[artifact.filename] = self._store.fetch(artifact, step)
+                archives[artifact.integrity] = self._store.fetch(artifact, step)
         with progress.step(f"build the {plan.service} image") as step, tempfile.TemporaryFile() as context:
             write_context(context, bundle, plan, archives, self._build_ca)
             context.seek(0)

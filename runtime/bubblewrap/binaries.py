@@ -4,15 +4,23 @@ import hashlib
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import RuntimeFailure
 from bottlegen.manifest import ArtifactSpec
-from runtime.artifacts import ArtifactStore
+from bottlegen.plan import RenderedFile
+from runtime.artifacts import ArtifactStore, for_platform, platforms
 from runtime.base import Progress
 from runtime.extract import members
 
+_PROGRAMS = "agent"
+_Artifacts = tuple[ArtifactSpec, ...]
+_Files = tuple[RenderedFile, ...]
 _MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
@@ -26,12 +34,13 @@ class Binaries:
     def have(self, bundle: Bundle, service: str, progress: Progress) -> Path:
         """The folder that holds the service's programs under the paths that the manifest gives them."""
         artifacts = pinned(bundle, service)
-        target = self._folder / _name(artifacts)
+        files = _own_files(bundle, service)
+        target = self._folder / _name(artifacts, files)
         if not target.is_dir():
-            self._unpack(artifacts, target, progress)
+            self._unpack(artifacts, files, target, progress)
         return target
 
-    def _unpack(self, artifacts: tuple[ArtifactSpec, ...], target: Path, progress: Progress) -> None:
+    def _unpack(self, artifacts: _Artifacts, files: _Files, target: Path, progress: Progress) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as made:
@@ -41,6 +50,9 @@ class Binaries:
                     folder.chmod(0o755)  # the agent may be another user than the one whose umask this is
                 for artifact in artifacts:
                     self._extract(artifact, new, progress)
+                for file in files:
+                    with _new_file(new, file.path, executable=bool(file.mode & 0o100)) as out:
+                        out.write(file.data)
                 _rename(new, target)
         except OSError as e:
             raise RuntimeFailure(
@@ -52,29 +64,44 @@ class Binaries:
             archive = self._store.fetch(artifact, step)
         with progress.step(f"unpack {artifact.filename}"):
             for member in members(archive, artifact.members):
-                path = new / member.path
-                _make_folders(new, path.parent)
-                with path.open("xb") as out:
+                with _new_file(new, member.path, executable=member.executable) as out:
                     shutil.copyfileobj(member.stream, out, 1 << 20)
-                path.chmod(0o755 if member.executable else 0o644)
 
 
 def pinned(bundle: Bundle, service: str) -> tuple[ArtifactSpec, ...]:
     """The downloads of a service for this machine; RuntimeFailure when it has only those of others."""
     machine = _MACHINES.get(platform.machine(), f"linux/{platform.machine()}")
     every = bundle.manifest.services[service].image.artifacts
-    found = tuple(artifact for artifact in every if artifact.platform == machine)
-    if every and not found:
-        there = ", ".join(sorted({artifact.platform for artifact in every}))
-        raise RuntimeFailure(f"service '{service}' has no artifacts for {machine}", fix=f"use a machine of {there}")
+    found = for_platform(every, machine)
+    if found is None:
+        raise RuntimeFailure(
+            f"service '{service}' has no artifacts for {machine}", fix=f"use a machine of {platforms(every)}"
+        )
     return found
 
 
-def _name(artifacts: tuple[ArtifactSpec, ...]) -> str:
+def _own_files(bundle: Bundle, service: str) -> _Files:
+    """The files of the bundle's image context that lie among the programs, under their paths there."""
+    context = f"{bundle.manifest.services[service].image.context}/"
+    return tuple(replace(file, path=file.path.removeprefix(context)) for file in bundle.below(f"{context}{_PROGRAMS}"))
+
+
+def _name(artifacts: _Artifacts, files: _Files) -> str:
     digest = hashlib.sha256()
-    for artifact in sorted(artifacts, key=lambda artifact: artifact.filename):
+    for artifact in sorted(artifacts, key=lambda artifact: (artifact.filename, artifact.integrity)):
         digest.update(f"{artifact.integrity}\0{sorted(artifact.members.items())}\0".encode())
+    for file in files:
+        digest.update(f"{file.path}\0{file.mode:o}\0{len(file.data)}\0".encode() + file.data)
     return digest.hexdigest()
+
+
+@contextmanager
+def _new_file(root: Path, path: str, *, executable: bool) -> Iterator[IO[bytes]]:
+    target = root / path
+    _make_folders(root, target.parent)
+    with target.open("xb") as out:
+        yield out
+    target.chmod(0o755 if executable else 0o644)
 
 
 def _make_folders(root: Path, folder: Path) -> None:

@@ -17,7 +17,7 @@ from bottlegen.manifest import ArtifactSpec
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
 from bottlegen.plan import RenderedFile
-from runtime.artifacts import ArtifactStore
+from runtime.artifacts import ArtifactStore, for_platform, platforms
 from runtime.images import ImageBuilder, ImagePlan, plan_image, write_context
 
 PROFILE = Path(__file__).parents[2] / "profiles" / "codex.toml"
@@ -79,6 +79,15 @@ def test_a_platform_without_artifacts_is_refused(bundle: Bundle) -> None:
     assert caught.value.problems[0].fix == "use an engine on linux/amd64, linux/arm64"
 
 
+def test_what_holds_no_machine_code_is_for_every_platform_that_the_rest_is_for(bundle: Bundle) -> None:
+    native, *_ = bundle.manifest.services["agent"].image.artifacts
+    script = native.model_copy(update={"platform": "any", "filename": "script.tgz"})
+    assert for_platform([script, native], native.platform) == (script, native)
+    assert for_platform([script], "linux/riscv64") == (script,)
+    assert for_platform([script, native], "linux/riscv64") is None
+    assert platforms([script, native]) == native.platform
+
+
 def _archive(path: Path) -> Path:
     with tarfile.open(path, "w:gz") as tar:
         info = tarfile.TarInfo("tool")
@@ -102,7 +111,7 @@ def test_the_context_holds_files_and_members_and_nothing_of_the_host(bundle: Bun
     archive = _archive(tmp_path / "tool.tgz")
     changed, plan = _small(bundle, archive)
     written = io.BytesIO()
-    write_context(written, changed, plan, {archive.name: archive}, b"extra CA")
+    write_context(written, changed, plan, {plan.artifacts[0].integrity: archive}, b"extra CA")
     written.seek(0)
     with tarfile.open(fileobj=written) as tar:
         entries = {info.name: info for info in tar}

@@ -13,6 +13,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}\Z")
 _TOKEN_REF = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_MODEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:@+-]*(/[0-9A-Za-z._:@+-]+){0,3}\Z")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z")
 _SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB|TiB)\Z")
 _UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -113,6 +114,12 @@ def version(text: str) -> str:
     if not _VERSION.match(text):
         raise Refusal(f"version {shown(text)} is no version", 'version = "1.2.3"')
     return text
+
+
+def model(text: str) -> str:
+    if not _MODEL.match(text):
+        raise Refusal(f"model {shown(text)} is no name of a model", 'model = "claude-sonnet-4-6" or "openai/gpt-5.5"')
+    return _not_secret(text, "model")
 
 
 def argument(text: str) -> str:

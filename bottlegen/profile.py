@@ -145,7 +145,9 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
         agent=AgentProvider(
             template=provider.template,
             auth_token=provider.auth_token or "",
+            api_key=provider.api_key or "",
             forward_host_credentials=provider.forward_host_credentials or False,
+            model=provider.model or "",
             version=provider.version or "",
             command=tuple(provider.command or ()),
         ),

@@ -94,12 +94,24 @@ class AgentProviderTable(_Table):
         "Required, here or in a file of `extends`.",
     )
     auth_token: TokenRef | None = Field(
-        default=None, description="Name of the host secret the provider injects; only for providers that take one."
+        default=None,
+        description="Name of the host secret that holds a token of the agent's account. "
+        "Only for providers that take one.",
+    )
+    api_key: TokenRef | None = Field(
+        default=None,
+        description="Name of the host secret that holds a key of the agent's model API, for who pays by use and has no "
+        "login; only for providers that take one.",
     )
     forward_host_credentials: bool | None = Field(
         default=None,
         description="Use the login of the agent on the host; its tokens stay outside of the bottle. "
         "Only for providers that can.",
+    )
+    model: Annotated[str, AfterValidator(fields.model)] | None = Field(
+        default=None,
+        description="Model that the agent starts with. Where an agent knows several APIs it is written `api/model` and "
+        "decides which of them the bottle reaches. Only for providers that take one.",
     )
     version: Annotated[str, AfterValidator(fields.version)] | None = Field(
         default=None, description="Version of the agent; the pinned one when left out."

@@ -148,9 +148,8 @@ def test_the_search_ends_at_the_repository(project: Project) -> None:
 def test_a_wrong_name_lists_the_right_ones(project: Project) -> None:
     done = project.run("up", "--profile", "codx")
     assert done.returncode == 10
-    assert done.stderr == (
-        "error: no profile 'codx'\n  fix: use one of claude, codex, dev, shell - did you mean 'codex'?\n"
-    )
+    names = ", ".join(sorted(["dev", *(path.stem for path in (ROOT / "profiles").glob("*.toml"))]))
+    assert done.stderr == f"error: no profile 'codx'\n  fix: use one of {names} - did you mean 'codex'?\n"
     assert "no profile given" in project.run("show").stderr
 
 

@@ -54,6 +54,34 @@ def test_hidden_names_are_among_those_that_are_set(name: str, provider: Provider
     assert plan.hidden_env_names <= dict(plan.env).keys()
 
 
+TAKES = [(name, field) for name in sorted(PROVIDERS) for field in sorted(PROVIDERS[name].fields)]
+
+
+@pytest.mark.parametrize(("name", "field"), [pair for pair in TAKES if pair[1] in ("api_key", "auth_token")])
+def test_a_named_secret_is_injected_and_the_agent_holds_only_a_placeholder(name: str, field: str) -> None:
+    provider = PROVIDERS[name]
+    agent = AgentProvider(template=name, **{field: "A_SECRET"})  # type: ignore[arg-type]
+    plan = provider.provision(agent, pins.load())
+    auths = [route.auth for route in plan.egress_routes if route.auth]
+    assert {auth.token_ref for auth in auths} == {"A_SECRET"}
+    held = [value for key, value in plan.env if key in plan.hidden_env_names]
+    held += [file.content for file in plan.files if "placeholder" in file.content]
+    assert held
+    assert all("egress-placeholder" in text for text in held)
+    without = provider.provision(AgentProvider(template=name), pins.load())
+    assert without.egress_routes
+    assert not any(route.auth for route in without.egress_routes)
+
+
+@pytest.mark.parametrize("name", [name for name, field in TAKES if field == "model"])
+def test_the_agent_starts_with_the_model_that_is_named(name: str) -> None:
+    agent = AgentProvider(template=name, api_key="A_SECRET", model="openai/some-model")
+    plan = PROVIDERS[name].provision(agent, pins.load())
+    assert len(plan.egress_routes) == 1
+    seeds = "".join(file.content for file in plan.files) + str(plan.env)
+    assert "some-model" in seeds
+
+
 MODULES = tuple(
     path
     for path in (*ROOT.glob("bottlegen/**/*.py"), *ROOT.glob("runtime/**/*.py"), ROOT / "tasks.py")

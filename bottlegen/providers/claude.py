@@ -2,6 +2,7 @@
 
 import json
 
+from bottlegen.errors import PlanError, Problem
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import (
@@ -14,7 +15,7 @@ from bottlegen.plan import (
     Route,
 )
 
-fields: frozenset[str] = frozenset({"auth_token"})
+fields: frozenset[str] = frozenset({"auth_token", "api_key"})
 token_refs: frozenset[str] = frozenset()
 
 PLACEHOLDER = "egress-placeholder"
@@ -24,12 +25,13 @@ _TOKEN_ENV = "CLAUDE_CODE_OAUTH_TOKEN"  # noqa: S105 - the name of a variable
 _BASE_ENV = (("DISABLE_AUTOUPDATER", "1"),)
 """The image is read-only: an update could not be written, and would not be the pinned version."""
 
+_KEY_ENV = "ANTHROPIC_API_KEY"
+
 # With these, 2.1.330 calls api.anthropic.com alone; without, also raw.githubusercontent.com, registry.npmjs.org,
 # downloads.claude.ai and github.com (measured).
-_TOKEN_MODE_ENV = (
+_QUIET_ENV = (
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
     ("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1"),
-    (_TOKEN_ENV, PLACEHOLDER),
 )
 
 # Each key removes one question or notice of an interactive start of 2.1.330; bypassPermissions because the bottle, not
@@ -48,9 +50,9 @@ _SETTINGS = {
 
 
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
-    """With `auth_token` a Bearer credential is injected and the agent holds the placeholder; without it the user logs
-    in inside the bottle and the agent's own token passes untouched."""
-    auth = Auth(token_ref=agent.auth_token) if agent.auth_token else None
+    """With `auth_token` (a subscription) or `api_key` the credential is injected and the agent holds the placeholder;
+    without either the user logs in inside the bottle and the agent's own token passes untouched."""
+    auth, held = _credential(agent)
     return ProvisionPlan(
         image=Image(
             context="images/agent",
@@ -67,17 +69,38 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
                 origin="provider claude",
             ),
         ),
-        env=_BASE_ENV + (_TOKEN_MODE_ENV if auth else ()),
-        hidden_env_names=frozenset({_TOKEN_ENV}) if auth else frozenset(),
+        env=(*_BASE_ENV, *_QUIET_ENV, (held, PLACEHOLDER)) if held else _BASE_ENV,
+        hidden_env_names=frozenset({held}) if held else frozenset(),
         files=(
-            AgentFile(path=".claude.json", content=_json(_STATE), keep=True),
+            AgentFile(path=".claude.json", content=_json(_state(held)), keep=True),
             AgentFile(path=".claude/settings.json", content=_json(_SETTINGS), keep=True),
         ),
     )
 
 
+def _credential(agent: AgentProvider) -> tuple[Auth | None, str]:
+    """What is injected, and the variable in which the agent holds the placeholder for it. A key has a header of its own:
+    injected as the other, the placeholder would go out beside it."""
+    if agent.auth_token and agent.api_key:
+        raise PlanError(
+            Problem(
+                what="auth_token and api_key contradict each other: one is a subscription's, one is paid by use",
+                fix="remove one of them from agent_provider",
+            )
+        )
+    if agent.api_key:
+        return Auth(token_ref=agent.api_key, scheme="", header="x-api-key"), _KEY_ENV
+    return (Auth(token_ref=agent.auth_token), _TOKEN_ENV) if agent.auth_token else (None, "")
+
+
+def _state(held: str) -> object:
+    """A key in the environment is asked about, by its last 20 characters, unless it was approved before."""
+    answer = {"customApiKeyResponses": {"approved": [PLACEHOLDER[-20:]], "rejected": []}} if held == _KEY_ENV else {}
+    return {**_STATE, **answer}
+
+
 def provision_host(_token_refs: frozenset[str], _host: HostView) -> HostProvision:
-    """Nothing: `auth_token` names a secret that is resolved like any other."""
+    """Nothing: both fields name secrets that are resolved like any other."""
     return HostProvision()
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from bottlegen.errors import Problem, SecretError, Where
+from bottlegen.apis import APIS
+from bottlegen.errors import PlanError, Problem, SecretError, Where
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import (
@@ -27,7 +28,7 @@ from bottlegen.plan import (
 )
 from bottlegen.secret import Secret
 
-fields: frozenset[str] = frozenset({"forward_host_credentials"})
+fields: frozenset[str] = frozenset({"forward_host_credentials", "api_key", "model"})
 
 CODEX_HOST_CREDENTIAL_TOKEN_REF = "CODEX_HOST_CREDENTIAL_TOKEN_REF"  # noqa: S105 - the name of a secret
 """What a bundle calls the access token of the host's login; `provision_host` puts the value under this name."""
@@ -66,9 +67,19 @@ hide_full_access_warning = true
 trust_level = "trusted"
 """
 
+_KEY_AUTH = json.dumps({"OPENAI_API_KEY": _NOT_A_TOKEN}) + "\n"
+
 
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
-    """Never sets OPENAI_API_KEY: it would force API-key mode instead of the ChatGPT login."""
+    """Never sets OPENAI_API_KEY: it would force API-key mode instead of the ChatGPT login, and where that mode is meant,
+    an interactive start does not go by it (0.169.0)."""
+    if agent.forward_host_credentials and agent.api_key:
+        raise PlanError(
+            Problem(
+                what="forward_host_credentials and api_key contradict each other: one is a login, one is paid by use",
+                fix="remove one of them from agent_provider",
+            )
+        )
     return ProvisionPlan(
         image=Image(
             context="images/agent",
@@ -77,15 +88,26 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
         ),
         image_files=(),
         command=agent.command or ("codex",),
-        egress_routes=_routes(forward=agent.forward_host_credentials),
+        egress_routes=_routes(agent),
         env=(("CODEX_CA_CERTIFICATE", f"{MATERIAL}/ca-bundle.crt"),),
-        files=(AgentFile(path=".codex/config.toml", content=_CONFIG, keep=True),),
+        files=(
+            AgentFile(path=".codex/config.toml", content=_config(agent.model), keep=True),
+            # Not kept, as a login that an earlier bottle left in this home would take precedence.
+            *((AgentFile(path=".codex/auth.json", content=_KEY_AUTH),) if agent.api_key else ()),
+        ),
     )
 
 
-def _routes(*, forward: bool) -> tuple[Route, ...]:
+def _config(model: str) -> str:
+    return f'model = "{model}"\n{_CONFIG}' if model else _CONFIG
+
+
+def _routes(agent: AgentProvider) -> tuple[Route, ...]:
     """`chatgpt.com` exactly: telemetry on its subdomains gets no credential. The login hosts are only for who logs in
-    inside the bottle, whose own token must pass untouched."""
+    inside the bottle, whose own token must pass untouched. A key is for its API alone."""
+    if agent.api_key:
+        return (APIS["openai"].route(agent.api_key, _ORIGIN),)
+    forward = agent.forward_host_credentials
     auth = Auth(token_ref=CODEX_HOST_CREDENTIAL_TOKEN_REF) if forward else None
     hosts = () if forward else ("auth.openai.com", "api.openai.com")
     return (

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ import docker
 import pytest
 
 from tests.contract import traces
-from tests.pretend import Pretence, PretendProvider
+from tests.pretend import HOSTS, Pretence, PretendProvider
 from tests.pretend.login import CodexLogin
 
 ROOT = Path(__file__).parents[2]
 AGENT_UID = 1000
-_HOSTS = ("chatgpt.com", "api.anthropic.com", "github.com")
+_HOSTS = tuple(host for host in HOSTS if not host.startswith(("*", "localhost", "127.")))
 
 
 class Arena:
@@ -38,6 +38,7 @@ class Arena:
         self.began = time.time()
         self.canary = uuid.uuid4().hex
         self.claude_token = f"claude-{self.canary}"
+        self.secret_env: dict[str, str] = {}
         self.names: set[str] = set()
         self.workspace = self._folder("workspace", AGENT_UID)
         self.state = self._folder("state")
@@ -68,14 +69,14 @@ class Arena:
         if expires_in is not None:
             path.write_text(self.login.auth_json())
 
-    def pretend(self, *, websocket: bool = True, command: str = "") -> None:
+    def pretend(self, *, websocket: bool = True, command: str = "", expected: Mapping[str, str] | None = None) -> None:
         """Set how the provider behaves; it insists on the real credentials, so an agent without them gets no answer."""
         self.provider.pretence = Pretence(
             account=self.login.account,
             reply=self.reply,
             websocket=websocket,
             command=command,
-            expected={"chatgpt.com": f"Bearer {self.login.access_token}"},
+            expected=expected or {"chatgpt.com": f"Bearer {self.login.access_token}"},
         )
 
     @property
@@ -96,6 +97,7 @@ class Arena:
             "BOTTLEGEN_HOST_CONFIG": str(self.folder / "host.toml"),
             "CODEX_HOME": str(self.codex_home),
             "BOT_BOTTLE_CLAUDE_OAUTH_TOKEN": self.claude_token,
+            **self.secret_env,
         }
 
     def make_repository(self) -> None:

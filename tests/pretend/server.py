@@ -1,16 +1,19 @@
 """The pretend providers: every host on one TLS port, every request written down before it is answered."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from aiohttp import WSMsgType, web
 
-from tests.pretend import events, turns
+from tests.pretend import events, formats, turns
 from tests.pretend.authority import HOSTS, TestAuthority
 from tests.pretend.thread import LoopThread
+
+COPILOT = "api.individual.githubcopilot.com"
+_CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pretence:
-    """How to behave. `expected` is the Authorization value that a host insists on (else 401); `command` makes the
+    """How to behave. `expected` is the credential header's value that a host insists on (else 401); `command` makes the
     first answer of each turn a call of the agent's shell tool; `websocket` False refuses every upgrade with 426."""
 
     account: str = "acct-pretend"
@@ -93,13 +96,22 @@ class PretendProvider:
         if self._on_seen:
             self._on_seen(seen)
         expected = self.pretence.expected.get(host)
-        if expected is not None and seen.header("authorization") != expected:
+        if expected is not None and expected not in {seen.header(name) for name in _CREDENTIALS}:
             return web.json_response({"error": {"message": "pretend provider: wrong credential"}}, status=401)
-        if host == "chatgpt.com":
-            return await self._chatgpt(request)
-        if host == "api.anthropic.com":
-            return await self._anthropic(request)
-        return web.Response(text=f"pretend {host}\n")
+        answer = self._hosts_answers().get(host)
+        return await answer(request) if answer else web.Response(text=f"pretend {host}\n")
+
+    def _hosts_answers(self) -> Mapping[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]]:
+        return {
+            "chatgpt.com": self._chatgpt,
+            "api.anthropic.com": self._anthropic,
+            "api.openai.com": self._openai,
+            "generativelanguage.googleapis.com": self._google,
+            "dashscope.aliyuncs.com": self._openai,
+            "openrouter.ai": self._openai,
+            "api.github.com": self._github,
+            COPILOT: self._copilot,
+        }
 
     async def _chatgpt(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.endswith("/accounts/check"):
@@ -133,11 +145,44 @@ class PretendProvider:
             return web.json_response(events.whole_message(self.pretence.reply, body["model"]))
         return await _stream(request, turns.messages(body, self.pretence.reply, self.pretence.command))
 
+    async def _openai(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            return await self._responses_websocket(request)
+        if request.path.endswith("/responses"):
+            body = await request.json()
+            return await _stream(request, turns.responses(body, self.pretence.reply, self.pretence.command))
+        if not request.path.endswith("/chat/completions"):
+            return web.json_response({"error": {"message": "pretend provider: no such path"}}, status=404)
+        body = await request.json()
+        if not body.get("stream"):
+            return web.json_response(formats.whole_chat(self.pretence.reply, body["model"]))
+        return await _send(request, formats.data(formats.chat(self.pretence.reply, body["model"]), done=True))
+
+    async def _google(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer = formats.generated(self.pretence.reply)
+        if request.path.endswith(":streamGenerateContent"):
+            return await _send(request, formats.data([answer]))
+        return web.json_response(answer)
+
+    async def _github(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/copilot_internal/user":
+            return web.json_response(formats.copilot_user(COPILOT))
+        return web.json_response({}) if "copilot" in request.path else web.Response(text="pretend api.github.com\n")
+
+    async def _copilot(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/models":
+            return web.json_response(formats.copilot_models(("claude-sonnet-4.6", "gpt-5.5")))
+        return await self._anthropic(request)
+
 
 async def _stream(request: web.BaseRequest, answer: list[events.Event]) -> web.StreamResponse:
+    return await _send(request, events.sse(answer))
+
+
+async def _send(request: web.BaseRequest, chunks: Iterable[bytes]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
     await response.prepare(request)
-    for chunk in events.sse(answer):
+    for chunk in chunks:
         await response.write(chunk)
     await response.write_eof()
     return response

@@ -1,0 +1,105 @@
+"""Every agent that a golden case says how to drive: unmodified from its registry, in a bottle, it completes a turn with
+the injected credential, holds placeholders only, and its interactive start asks nothing.
+
+A case is `tests/golden/NAME/turn.toml`, with the text that the start shows in `screen.txt`: see docs/adding.md.
+"""
+
+import functools
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bottlegen import bundle
+from runtime.base import LaunchSpec
+from runtime.progress import make_progress
+from tests.contract import screen
+from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
+from tests.contract.bottle import make_runtime
+from tests.contract.screen import Screen
+
+pytestmark = pytest.mark.agents
+
+GOLDEN = ROOT / "tests" / "golden"
+CASES = {path.parent.name: tomllib.loads(path.read_text()) for path in GOLDEN.glob("*/turn.toml")}
+QUESTIONS = re.compile(
+    r"(?i)do you trust|trust this|sign in to|log ?in to|choose .* (style|theme)|connect a provider|how would you like|"
+    r"update available|press .* to continue|welcome to .* continue|get started"
+)
+PLACEHOLDER = "egress-placeholder"
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name: str) -> None:  # noqa: F811
+    """One bottle for all three, since each start of an agent costs seconds."""
+    if reason := screen.missing():
+        pytest.skip(reason)
+    case = CASES[name]
+    secret = f"key-{arena.canary}"
+    made = bundle.read(GOLDEN / name / "bundle")
+    tokens = json.loads(made.data("tokens.json"))
+    arena.secret_env = dict.fromkeys(tokens.values(), secret)
+    arena.pretend(expected=_expected(case, secret))
+    have_image(arena.runtime, name)
+    profile = str(GOLDEN / name / "profile.toml")
+    up = arena.bottlegen("up", "--profile", profile, "--dev", "--name", name, "--detach", "--", "sleep", "600")
+    assert up.returncode == 0, up.stderr
+
+    done = arena.bottlegen("exec", "--name", name, "--", *case["command"], timeout=180)
+    assert arena.reply in done.stdout, done.stdout + done.stderr
+    _credential_was_injected(arena, case, secret)
+    assert arena.found_in_bottle(name, [arena.canary.encode()]) == []
+    assert arena.found_on_host([arena.canary.encode()]) == []
+
+    _start_asks_nothing(arena, name, tuple(made.manifest.services["agent"].command))
+    assert not [seen for seen in arena.provider.seen if PLACEHOLDER in str(seen.headers) + seen.path]
+
+
+def _expected(case: dict[str, Any], secret: str) -> dict[str, str]:
+    return {host: case["value"].format(secret) for host in case["hosts"]}
+
+
+def _credential_was_injected(arena: Arena, case: dict[str, Any], secret: str) -> None:  # noqa: F811
+    for host in case["hosts"]:
+        asked = arena.provider.to(host)
+        assert asked, f"{host} was not asked"
+        assert {seen.header(case["header"]) for seen in asked} == {case["value"].format(secret)}
+
+
+def _start_asks_nothing(arena: Arena, name: str, command: tuple[str, ...]) -> None:  # noqa: F811
+    """The screen holds the golden lines in their order; then a line that is typed is a turn."""
+    wanted = (GOLDEN / name / "screen.txt").read_text().splitlines()
+    with Screen(arena.command("exec", "--name", name, "--", *command), env=arena.env, cwd=ROOT) as terminal:
+        start = terminal.wait_for(lambda text: _holds(text, wanted))
+        assert not QUESTIONS.search(start), start
+        terminal.type("say hi")
+        terminal.wait_for(lambda text: "say hi" in text)
+        terminal.press("Enter")
+        terminal.wait_for(lambda text: arena.reply in text)
+
+
+def _holds(text: str, wanted: list[str]) -> bool:
+    """Whether the wanted lines are on the screen in their order, whatever stands between them, such as a tip."""
+    lines = iter(line.strip() for line in text.splitlines())
+    return all(line.strip() in lines for line in wanted)
+
+
+def test_lines_are_looked_for_in_their_order() -> None:
+    assert _holds("\n  a\n tip\nb  \n", ["a", "b"])
+    assert not _holds("b\na", ["a", "b"])
+    assert QUESTIONS.search("Do you trust the files in this folder?")
+
+
+@functools.cache
+def have_image(kind: str, name: str) -> None:
+    """Build what the bottle needs before it is looked at, and without this test's own authority among the trusted: each
+    has another, and an engine's layers are shared by builds that trust alike."""
+    spec = LaunchSpec(
+        bottle="none", session="none", bundle=bundle.read(GOLDEN / name / "bundle"), command=(), tty=False,
+        interactive=False, workspace=None, home=None, base_image="", outside_network="", terminal_env=(), protected=(),
+    )  # fmt: skip
+    with make_runtime(kind, Path("/nonexistent")) as runtime:
+        runtime.prepare(spec, make_progress())

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, ProvisionPlan
-from bottlegen.providers import claude, codex, shell
+from bottlegen.providers import claude, codex, gemini, shell
 
 
 class Provider(Protocol):
@@ -30,4 +30,5 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "codex": codex,
     "claude": claude,
     "shell": shell,
+    "gemini": gemini,
 }

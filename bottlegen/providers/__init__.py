@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, ProvisionPlan
-from bottlegen.providers import claude, codex, gemini, shell
+from bottlegen.providers import claude, codex, gemini, qwen, shell
 
 
 class Provider(Protocol):
@@ -31,4 +31,5 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "claude": claude,
     "shell": shell,
     "gemini": gemini,
+    "qwen": qwen,
 }

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, ProvisionPlan
-from bottlegen.providers import claude, codex, gemini, qwen, shell
+from bottlegen.providers import claude, codex, gemini, opencode, qwen, shell
 
 
 class Provider(Protocol):
@@ -32,4 +32,5 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "shell": shell,
     "gemini": gemini,
     "qwen": qwen,
+    "opencode": opencode,
 }

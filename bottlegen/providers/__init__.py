@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, ProvisionPlan
-from bottlegen.providers import claude, codex, gemini, opencode, qwen, shell
+from bottlegen.providers import claude, codex, copilot, gemini, opencode, qwen, shell
 
 
 class Provider(Protocol):
@@ -33,4 +33,5 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "gemini": gemini,
     "qwen": qwen,
     "opencode": opencode,
+    "copilot": copilot,
 }

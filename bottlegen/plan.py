@@ -63,6 +63,18 @@ class AgentProvider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """One way in which an agent may be given access: the profile's `field`, and the secret's usual name on the host.
+
+    Where a provider reads a login of the host itself, `name` is the one under which it provisions it.
+    """
+
+    field: str
+    name: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFile:
     """A file at `path` below the agent's home. `keep` leaves an existing one: a seed of what the agent then owns."""
 

@@ -96,6 +96,16 @@ def build(
     return build_bundles(profile, check=check, out=out, as_json=json, cwd=Path.cwd())
 
 
+@user_task(help={"json": _JSON})
+def agents(_: "Context", json: bool = False) -> None:
+    """
+    List the agents, what each can be given access with, and whether this host has it. Reads no secret's value out.
+    """
+    from runtime.agents import list_agents
+
+    list_agents(as_json=json)
+
+
 @user_task(help={"profile": _PROFILE, "json": _JSON})
 def show(_: "Context", profile: str = "", json: bool = False) -> None:
     """

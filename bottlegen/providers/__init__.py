@@ -5,17 +5,19 @@ from typing import Final, Protocol
 
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
-from bottlegen.plan import AgentProvider, ProvisionPlan
+from bottlegen.plan import AgentProvider, Credential, ProvisionPlan
 from bottlegen.providers import claude, codex, copilot, gemini, opencode, qwen, shell
 
 
 class Provider(Protocol):
     """What a provider's module defines. `fields` are the agent_provider keys it takes beside those that all take.
 
+    `credentials` are the ways to give it access, for who looks for one, the one that its shipped profile takes first.
     `token_refs` are the names under which it provisions secrets of the host: no profile may lead one to another host.
     """
 
     fields: frozenset[str]
+    credentials: tuple[Credential, ...]
     token_refs: frozenset[str]
 
     def provision(self, agent: AgentProvider, pins: Pins) -> ProvisionPlan:

@@ -10,6 +10,7 @@ from bottlegen.plan import (
     AgentFile,
     AgentProvider,
     Auth,
+    Credential,
     Image,
     ProvisionPlan,
     Route,
@@ -17,6 +18,10 @@ from bottlegen.plan import (
 
 fields: frozenset[str] = frozenset({"auth_token", "api_key"})
 token_refs: frozenset[str] = frozenset()
+credentials: tuple[Credential, ...] = (
+    Credential(field="auth_token", name="BOT_BOTTLE_CLAUDE_OAUTH_TOKEN", about="subscription: claude setup-token"),
+    Credential(field="api_key", name="ANTHROPIC_API_KEY", about="key of the Anthropic API"),
+)
 
 PLACEHOLDER = "egress-placeholder"
 

@@ -22,6 +22,7 @@ from bottlegen.plan import (
     AgentFile,
     AgentProvider,
     Auth,
+    Credential,
     Image,
     ProvisionPlan,
     Route,
@@ -34,6 +35,12 @@ CODEX_HOST_CREDENTIAL_TOKEN_REF = "CODEX_HOST_CREDENTIAL_TOKEN_REF"  # noqa: S10
 """What a bundle calls the access token of the host's login; `provision_host` puts the value under this name."""
 
 token_refs: frozenset[str] = frozenset({CODEX_HOST_CREDENTIAL_TOKEN_REF})
+credentials: tuple[Credential, ...] = (
+    Credential(
+        field="forward_host_credentials", name=CODEX_HOST_CREDENTIAL_TOKEN_REF, about="ChatGPT login: codex login"
+    ),
+    Credential(field="api_key", name="OPENAI_API_KEY", about="key of the OpenAI API"),
+)
 
 EXPIRY_MARGIN = 300
 """Seconds that a login must still last. Codex 0.169.0 refreshes 300 seconds before the end (measured: with 280 it does;

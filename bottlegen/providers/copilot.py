@@ -6,10 +6,14 @@ from bottlegen.apis import APIS, PLACEHOLDER, of_model
 from bottlegen.errors import PlanError, Problem
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
-from bottlegen.plan import WORKSPACE, AgentFile, AgentProvider, Auth, Image, ProvisionPlan, Route
+from bottlegen.plan import WORKSPACE, AgentFile, AgentProvider, Auth, Credential, Image, ProvisionPlan, Route
 
 fields: frozenset[str] = frozenset({"auth_token", "api_key", "model"})
 token_refs: frozenset[str] = frozenset()
+credentials: tuple[Credential, ...] = (
+    Credential(field="auth_token", name="COPILOT_GITHUB_TOKEN", about="GitHub token that may use Copilot"),
+    Credential(field="api_key", name="ANTHROPIC_API_KEY", about="key of the API that the model is of"),
+)
 
 _TOKEN = "COPILOT_GITHUB_TOKEN"  # noqa: S105 - the name of a variable
 _KEY = "COPILOT_PROVIDER_API_KEY"

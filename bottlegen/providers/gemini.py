@@ -6,10 +6,13 @@ from bottlegen.apis import APIS, PLACEHOLDER
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.interpreted import PROGRAMS, launcher, node_image
 from bottlegen.pins import Pins
-from bottlegen.plan import AgentFile, AgentProvider, ProvisionPlan
+from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan
 
 fields: frozenset[str] = frozenset({"api_key", "model"})
 token_refs: frozenset[str] = frozenset()
+credentials: tuple[Credential, ...] = (
+    Credential(field="api_key", name="GEMINI_API_KEY", about="key of Google AI Studio"),
+)
 
 _MODEL = "gemini-2.5-pro"
 """Named, since with the agent's own choice every prompt is first sent to another model, to choose by (0.61.0)."""

@@ -5,10 +5,13 @@ import json
 from bottlegen.apis import APIS, PLACEHOLDER, of_model
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
-from bottlegen.plan import AgentFile, AgentProvider, Image, ProvisionPlan
+from bottlegen.plan import AgentFile, AgentProvider, Credential, Image, ProvisionPlan
 
 fields: frozenset[str] = frozenset({"api_key", "model"})
 token_refs: frozenset[str] = frozenset()
+credentials: tuple[Credential, ...] = (
+    Credential(field="api_key", name="ANTHROPIC_API_KEY", about="key of the API that the model is of"),
+)
 
 _MODEL = "anthropic/claude-sonnet-4-5"
 _KEYS = {

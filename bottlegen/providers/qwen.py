@@ -6,10 +6,13 @@ from bottlegen.apis import PLACEHOLDER, Api
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.interpreted import PROGRAMS, launcher, node_image
 from bottlegen.pins import Pins
-from bottlegen.plan import AgentFile, AgentProvider, ProvisionPlan
+from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan
 
 fields: frozenset[str] = frozenset({"api_key", "model"})
 token_refs: frozenset[str] = frozenset()
+credentials: tuple[Credential, ...] = (
+    Credential(field="api_key", name="DASHSCOPE_API_KEY", about="key of Alibaba Cloud Model Studio"),
+)
 
 _API = Api(host="dashscope.aliyuncs.com")
 _MODEL = "qwen3-coder-plus"

@@ -2,10 +2,11 @@
 
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
-from bottlegen.plan import AgentProvider, Image, ProvisionPlan
+from bottlegen.plan import AgentProvider, Credential, Image, ProvisionPlan
 
 fields: frozenset[str] = frozenset()
 token_refs: frozenset[str] = frozenset()
+credentials: tuple[Credential, ...] = ()
 
 
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:

@@ -9,6 +9,7 @@ import pytest
 
 from bottlegen import pins
 from bottlegen.errors import PlanError
+from bottlegen.pipeline import load_profile
 from bottlegen.plan import AgentProvider
 from bottlegen.providers import PROVIDERS, Provider
 
@@ -52,6 +53,22 @@ def test_hidden_names_are_among_those_that_are_set(name: str, provider: Provider
     token = "A_NAME" if "auth_token" in provider.fields else ""
     plan = provider.provision(AgentProvider(template=name, auth_token=token), pins.load())
     assert plan.hidden_env_names <= dict(plan.env).keys()
+
+
+def test_each_credential_is_a_field_and_each_such_field_has_one(provider: Provider) -> None:
+    ways = {"auth_token", "api_key", "forward_host_credentials"}
+    assert [way.field for way in provider.credentials] == sorted(
+        provider.fields & ways, key=[way.field for way in provider.credentials].index
+    )
+    assert {way.name for way in provider.credentials if way.field == "forward_host_credentials"} == provider.token_refs
+
+
+def test_the_shipped_profile_takes_the_first_credential_under_its_usual_name(name: str, provider: Provider) -> None:
+    agent = load_profile(str(ROOT / "profiles" / f"{name}.toml")).agent
+    assert agent.template == name
+    if provider.credentials:
+        first = provider.credentials[0]
+        assert getattr(agent, first.field) in (first.name, True)
 
 
 TAKES = [(name, field) for name in sorted(PROVIDERS) for field in sorted(PROVIDERS[name].fields)]

@@ -11,6 +11,8 @@ from typing import Self
 
 COLUMNS, LINES = 120, 40
 _PAUSE = 0.1
+_TRIES = 5
+_PATIENCE = 4.0
 
 
 def missing() -> str:
@@ -45,8 +47,16 @@ class Screen:
             time.sleep(_PAUSE)
         return text
 
-    def type(self, text: str) -> None:
-        self._do("send-keys", "-l", text)
+    def type_until_it_shows(self, text: str) -> None:
+        """Again when it is lost: some programs draw their prompt before they read."""
+        for _ in range(_TRIES):
+            self._do("send-keys", "-l", text)
+            end = time.monotonic() + _PATIENCE
+            while time.monotonic() < end:
+                if text in self.text:
+                    return
+                time.sleep(_PAUSE)
+        self.wait_for(lambda there: text in there)
 
     def press(self, key: str) -> None:
         self._do("send-keys", key)

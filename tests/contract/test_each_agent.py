@@ -75,8 +75,7 @@ def _start_asks_nothing(arena: Arena, name: str, command: tuple[str, ...]) -> No
     with Screen(arena.command("exec", "--name", name, "--", *command), env=arena.env, cwd=ROOT) as terminal:
         start = terminal.wait_for(lambda text: _holds(text, wanted))
         assert not QUESTIONS.search(start), start
-        terminal.type("say hi")
-        terminal.wait_for(lambda text: "say hi" in text)
+        terminal.type_until_it_shows("say hi")
         terminal.press("Enter")
         terminal.wait_for(lambda text: arena.reply in text)
 

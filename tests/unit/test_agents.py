@@ -26,8 +26,8 @@ def test_every_agent_is_listed_with_every_way_in(tmp_path: Path) -> None:
 
 def test_what_is_there_is_named_by_its_place_and_not_shown(tmp_path: Path) -> None:
     never = SecretSource(command=("false",))
-    rows = _rows(tmp_path, {"ANTHROPIC_API_KEY": CANARY, "OPENAI_API_KEY": " "}, GEMINI_API_KEY=never)
-    assert rows["claude", "api_key"].source == "environment"
-    assert rows["gemini", "api_key"].source == "host.toml"
-    assert rows["codex", "api_key"].source == ""
+    rows = _rows(tmp_path, {"OPENAI_API_KEY": CANARY, "BOT_BOTTLE_CLAUDE_OAUTH_TOKEN": " "}, ANTHROPIC_API_KEY=never)
+    assert rows["codex", "api_key"].source == "environment"
+    assert rows["claude", "api_key"].source == "host.toml"
+    assert rows["claude", "auth_token"].source == ""
     assert CANARY not in str([asdict(row) for row in rows.values()])

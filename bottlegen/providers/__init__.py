@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, Credential, ProvisionPlan
-from bottlegen.providers import claude, codex, copilot, gemini, opencode, qwen, shell
+from bottlegen.providers import amp, claude, codex, copilot, gemini, opencode, qwen, shell
 
 
 class Provider(Protocol):
@@ -36,4 +36,5 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "qwen": qwen,
     "opencode": opencode,
     "copilot": copilot,
+    "amp": amp,
 }

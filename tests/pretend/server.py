@@ -8,7 +8,7 @@ from typing import Self
 
 from aiohttp import WSMsgType, web
 
-from tests.pretend import events, formats, turns
+from tests.pretend import amp, events, formats, turns
 from tests.pretend.authority import HOSTS, TestAuthority
 from tests.pretend.thread import LoopThread
 
@@ -111,6 +111,7 @@ class PretendProvider:
             "openrouter.ai": self._openai,
             "api.github.com": self._github,
             COPILOT: self._copilot,
+            "ampcode.com": self._amp,
         }
 
     async def _chatgpt(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -168,6 +169,9 @@ class PretendProvider:
         if request.path == "/copilot_internal/user":
             return web.json_response(formats.copilot_user(COPILOT))
         return web.json_response({}) if "copilot" in request.path else web.Response(text="pretend api.github.com\n")
+
+    async def _amp(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await amp.answer(request, self.pretence.reply)
 
     async def _copilot(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/models":

@@ -9,9 +9,11 @@ PROGRAMS = "/opt/agent"
 _CONTEXT = "images/agent"
 
 
-def node_image(pins: Pins, name: str, version: str) -> Image:
-    """The agent `name` with the pinned Node; what it was tried with, whatever the base image has."""
-    return Image(context=_CONTEXT, base=pins.base, artifacts=(*pins.artifacts(name, version), *pins.artifacts("node")))
+def node_image(pins: Pins, name: str, version: str, *, beside: tuple[str, ...] = ()) -> Image:
+    """The agent `name` with the pinned Node, which it was tried with, whatever the base image has; and with the
+    packages `beside` it, each the first that is pinned under its name."""
+    others = (artifact for other in ("node", *beside) for artifact in pins.artifacts(other))
+    return Image(context=_CONTEXT, base=pins.base, artifacts=(*pins.artifacts(name, version), *others))
 
 
 def launcher(name: str, *command: str) -> RenderedFile:

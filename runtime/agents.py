@@ -1,4 +1,4 @@
-"""The `agents` task: which agents there are, what gives each access, and whether this host has it; no value is shown."""
+"""The `agents` task: which agents there are, what gives each access, and whether this host has it; never a value."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ _WIDTH = 160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One agent with one way to give it access; `source` is where this host has the secret, `missing` why it has not."""
+    """One agent with one way to give it access; `source` is where this host has the secret, `missing` why not."""
 
     agent: str
     version: str

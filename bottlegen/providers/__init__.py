@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, Credential, ProvisionPlan
-from bottlegen.providers import amp, claude, codex, copilot, gemini, opencode, qwen, shell
+from bottlegen.providers import amp, claude, codex, copilot, gemini, opencode, pi, qwen, shell
 
 
 class Provider(Protocol):
@@ -37,4 +37,5 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "opencode": opencode,
     "copilot": copilot,
     "amp": amp,
+    "pi": pi,
 }

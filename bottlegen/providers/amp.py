@@ -1,6 +1,6 @@
 """Amp: its models and its loop run on ampcode.com, the only host it needs; it holds a placeholder for its access token.
 
-The server gives each thread a token of its own in an answer, which the agent then holds: no header can replace that one.
+The server answers with a token for each thread, which the agent then holds: no header can replace that one.
 """
 
 import json

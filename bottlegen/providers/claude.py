@@ -84,8 +84,10 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
 
 
 def _credential(agent: AgentProvider) -> tuple[Auth | None, str]:
-    """What is injected, and the variable in which the agent holds the placeholder for it. A key has a header of its own:
-    injected as the other, the placeholder would go out beside it."""
+    """What is injected, and the variable in which the agent holds the placeholder for it.
+
+    A key has a header of its own: injected as the other, the placeholder would go out beside it.
+    """
     if agent.auth_token and agent.api_key:
         raise PlanError(
             Problem(

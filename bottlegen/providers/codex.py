@@ -78,8 +78,8 @@ _KEY_AUTH = json.dumps({"OPENAI_API_KEY": _NOT_A_TOKEN}) + "\n"
 
 
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
-    """Never sets OPENAI_API_KEY: it would force API-key mode instead of the ChatGPT login, and where that mode is meant,
-    an interactive start does not go by it (0.169.0)."""
+    """Never sets OPENAI_API_KEY: it would force API-key mode instead of the ChatGPT login, and where that mode is
+    meant, an interactive start does not go by it (0.169.0)."""
     if agent.forward_host_credentials and agent.api_key:
         raise PlanError(
             Problem(

@@ -72,7 +72,7 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
 
 
 def _trust_folders() -> list[str]:
-    """Links' parents, which would be made for root alone, and OpenSSL ends a program that may not look into its folder."""
+    """Links' parents: bwrap makes them for root alone, and OpenSSL ends a program that may not look there."""
     return sorted({str(folder) for path in _TRUST for folder in Path(path).parents if folder.is_relative_to("/etc")})
 
 

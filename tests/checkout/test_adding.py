@@ -1,4 +1,4 @@
-"""An agent is one module, one registry line, its pins, one profile with its bundle, and one golden case: counted here."""
+"""An agent is one module, one registry line, its pins, one profile with its bundle, and one golden case: counted."""
 
 import re
 import subprocess

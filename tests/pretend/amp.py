@@ -42,7 +42,13 @@ def _result(call: dict[str, Any]) -> object:
     method = call.get("method", "")
     if method == "getThreadTail":
         thread = call.get("params", {}).get("threadId") or call.get("params", {}).get("thread") or "T-1"
-        data = {"id": thread, "v": 1, "created": int(time.time() * 1000), "agentMode": "medium", "meta": {}}
+        data: dict[str, Any] = {
+            "id": thread,
+            "v": 1,
+            "created": int(time.time() * 1000),
+            "agentMode": "medium",
+            "meta": {},
+        }
         return {"thread": {"data": data}, "messages": [], "hasMoreBefore": False}
     if method == "getUserInfo":
         return {"id": "user-1", "email": "someone@example.com", "username": "someone", "features": []}

@@ -15,7 +15,8 @@ from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, Problem
 from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
-from bottlegen.routes import HostRules, RouteSet, Rule, Slot
+from bottlegen.plan import Slot
+from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars.egress import render, routes_json
 from bottlegen.wording import shown
 

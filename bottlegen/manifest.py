@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bottlegen.plan import Platform, Source
+from bottlegen.plan import Network, Platform, Source
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
@@ -69,14 +69,30 @@ class Hardening(_Strict):
     user: Literal["workspace-owner", "sidecar"]
 
 
+class ListeningSpec(_Strict):
+    """A sidecar's TCP `ports`, of which the first is open when it is ready, and what it is called beside its own name.
+
+    It starts when its file `config` arrives; `trust`, when not empty, is where roots are joined for it.
+    """
+
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1)]
+    config: str
+    names: list[str]
+    trust: str
+
+
 class Service(_Strict):
-    """One container, VM or process. `env` names variables whose values stand in `env_file`; tmpfs sizes are bytes."""
+    """One container, VM or process. `env` names variables whose values stand in `env_file`; tmpfs sizes are bytes.
+
+    `listening` is None for the agent alone.
+    """
 
     image: ImageSpec
     command: list[str]
     env: list[str]
     env_file: RelativePath | None
-    networks: list[Literal["bottle", "outside"]]
+    networks: list[Network]
+    listening: ListeningSpec | None
     tmpfs: dict[str, int]
     limits: Limits
     hardening: Hardening
@@ -118,7 +134,7 @@ class Manifest(_Strict):
     `files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path.
     """
 
-    format: Literal[1]
+    format: Literal[2]
     name: str
     provider: str
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"]

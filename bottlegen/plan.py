@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Platform = Literal["linux/amd64", "linux/arm64"]
+Network = Literal["bottle", "chain", "outside"]
+"""`bottle` joins agent and sidecars, `chain` sidecars alone, `outside` leads out."""
+
 Source = Literal["npm", "pypi"]
 
 WORKSPACE = "/workspace"
@@ -126,13 +129,50 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A place in a sidecar that holds one credential. `token_ref` stays on the host; `name` is all a sidecar sees."""
+
+    name: str
+    token_ref: str
+    scheme: str
+    header: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """What a sidecar offers: TCP `ports`, of which the first is open when it is ready, and `names` beside its own.
+
+    It starts when its file `config` arrives; `trust` is where the system's roots and the host's are joined for it.
+    """
+
+    ports: tuple[int, ...]
+    config: str
+    names: tuple[str, ...] = ()
+    trust: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentShare:
+    """What a sidecar needs the agent to know: variables, files of its home, settings of git."""
+
+    env: tuple[tuple[str, str], ...] = ()
+    files: tuple[AgentFile, ...] = ()
+    git: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarPlan:
-    """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes."""
+    """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes; `env` holds no secret."""
 
     name: str
     image: Image
     command: tuple[str, ...]
     files: tuple[RenderedFile, ...]
-    networks: tuple[Literal["bottle", "outside"], ...]
+    networks: tuple[Network, ...]
+    listening: Listening
     tmpfs: tuple[tuple[str, int], ...]
     resources: Resources
+    env: tuple[tuple[str, str], ...] = ()
+    slots: tuple[Slot, ...] = ()
+    agent: AgentShare = AgentShare()

@@ -10,18 +10,7 @@ from itertools import combinations, groupby
 
 from bottlegen.errors import PlanError, Problem
 from bottlegen.paths import PathPattern
-from bottlegen.plan import Auth, Route
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """A place in a sidecar that holds one credential. `token_ref` stays on the host; `name` is all a sidecar sees."""
-
-    name: str
-    token_ref: str
-    scheme: str
-    header: str
-    hosts: tuple[str, ...]
+from bottlegen.plan import Auth, Route, Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,10 +51,10 @@ class LaunchSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where the egress sidecar listens for the agent, as the sidecar must bind it: a numeric address, or an absolute
-    folder of unix sockets named by port."""
+    """Where each sidecar listens, as it must bind it and as others of the bottle reach it: by its name a numeric
+    address, or an absolute folder of unix sockets named by port."""
 
-    address: str
+    addresses: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,8 @@ class Runtime(Protocol):
         """Return when the sidecar accepts connections; RuntimeFailure with its last log lines otherwise."""
 
     def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
-        """Start the agent's container, held at its gate. `names` are the hosts that resolve to the egress sidecar."""
+        """Start the agent's container, held at its gate. `names` are hosts that lead to the egress sidecar;
+        sidecars have names of their own."""
 
     def release_agent(self, bottle: str) -> None:
         """Open the gate: the agent's command runs as the main process."""

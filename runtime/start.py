@@ -17,9 +17,11 @@ from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
-from runtime import ca, egress, material, secrets
+from runtime import ca, secrets, sidecars
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
 from runtime.host import Host
+from runtime.sidecars import egress
+from runtime.sidecars.begin import Begin
 from runtime.signals import uninterrupted
 
 READY_SECONDS = 20.0
@@ -81,24 +83,27 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
 
 
 def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> None:
-    authority = ca.mint(material.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
+    names = sidecars.of(spec.bundle)
+    authority = ca.mint(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
     endpoints = runtime.create(spec)
-    config = egress.specialise(
-        spec.bundle.data("sidecars/egress/envoy.json"),
-        address=endpoints.address,
-        static_hosts=host.config.upstream.hosts,
-    )
-    tokens = material.token_files(spec.bundle, gathered.values)
-    files = material.egress_files(config, authority, tokens, gathered.extra_trust)
 
-    def sidecar() -> None:
-        runtime.place(spec.bottle, "egress", files)
-        runtime.wait_ready(spec.bottle, "egress", READY_SECONDS)
+    def begin(name: str) -> None:
+        told = Begin(
+            bundle=spec.bundle,
+            addresses=endpoints.addresses,
+            authority=authority,
+            values=sidecars.slots(spec.bundle, name, gathered.values),
+            static_hosts=host.config.upstream.hosts,
+            extra_trust=gathered.extra_trust,
+        )
+        runtime.place(spec.bottle, name, sidecars.SIDECARS[name].material(told))
+        runtime.wait_ready(spec.bottle, name, READY_SECONDS)
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ready = pool.submit(sidecar)
-        runtime.create_agent(spec, material.exact_hosts(spec.bundle))
-        ready.result()
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        begun = [pool.submit(begin, name) for name in names]
+        runtime.create_agent(spec, egress.exact_hosts(spec.bundle))
+        for job in begun:
+            job.result()
     runtime.place(
         spec.bottle,
         _AGENT,
@@ -146,7 +151,9 @@ def _exists_in(home: Path | None, path: str) -> bool:
 def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[str, ...]:
     """Replace the credentials of a running bottle by the host's present ones; the slots that were written."""
     gathered = gather(bundle, host)
-    runtime.place(bottle, "egress", material.token_files(bundle, gathered.values))
-    if files := _provisioned_files(gathered.provision):
-        runtime.place(bottle, _AGENT, files)
+    for name in sidecars.of(bundle):
+        if files := sidecars.SIDECARS[name].credentials(bundle, sidecars.slots(bundle, name, gathered.values)):
+            runtime.place(bottle, name, files)
+    if provisioned := _provisioned_files(gathered.provision):
+        runtime.place(bottle, _AGENT, provisioned)
     return tuple(sorted(gathered.values))

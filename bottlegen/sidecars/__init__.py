@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 from bottlegen.pins import Pins
 from bottlegen.plan import SidecarPlan
+from bottlegen.profile import Profile
 from bottlegen.routes import RouteSet
 from bottlegen.sidecars import egress
 
@@ -11,7 +12,7 @@ from bottlegen.sidecars import egress
 class Sidecar(Protocol):
     """What a sidecar's module defines."""
 
-    def prepare(self, profile_name: str, routes: RouteSet, pins: Pins) -> SidecarPlan | None:
+    def prepare(self, profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | None:
         """The sidecar as data, or None when this bottle has no use for it."""
 
 

@@ -4,14 +4,15 @@ What the config does was tried against the pinned Envoy; each claim is kept by a
 """
 
 from bottlegen.pins import Pins
-from bottlegen.plan import Image, RenderedFile, Resources, SidecarPlan
+from bottlegen.plan import PROXY_PORT, TRANSPARENT_PORT, Image, Listening, RenderedFile, Resources, SidecarPlan
+from bottlegen.profile import Profile
 from bottlegen.render import canonical_json
 from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars.envoy_front import connect_listener, inner_cluster, transparent_listener
 from bottlegen.sidecars.envoy_inner import inner_listener
 from bottlegen.sidecars.envoy_types import Json, extension
 from bottlegen.sidecars.envoy_upstream import clusters
-from bottlegen.sidecars.material import BASE, CONFIG
+from bottlegen.sidecars.material import BASE, CONFIG, UPSTREAM_CA
 
 ROUTES_FORMAT = 1
 ARGUMENTS = (
@@ -93,17 +94,19 @@ def _internal_listeners() -> Json:
     )
 
 
-def prepare(profile_name: str, routes: RouteSet, pins: Pins) -> SidecarPlan:
+def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan:
     """Every bottle has this sidecar, also one without routes: it is what says no."""
     return SidecarPlan(
         name="egress",
         image=Image(context="images/egress", base=pins.base, artifacts=pins.artifacts("envoy")),
         command=("envoy", *ARGUMENTS),
         files=(
-            RenderedFile(path="sidecars/egress/envoy.json", data=render(profile_name, routes)),
+            RenderedFile(path="sidecars/egress/envoy.json", data=render(profile.name, routes)),
             RenderedFile(path="routes.json", data=routes_json(routes), mode=0o600),
         ),
         networks=("bottle", "outside"),
+        listening=Listening(ports=(PROXY_PORT, TRANSPARENT_PORT), config=CONFIG, trust=UPSTREAM_CA),
         tmpfs=((BASE, _TMPFS_BYTES), ("/tmp", _TMPFS_BYTES)),  # noqa: S108 - in the sidecar
         resources=Resources(cpus=2, memory=_MEMORY_BYTES, pids=64),
+        slots=routes.slots,
     )

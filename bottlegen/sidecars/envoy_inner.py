@@ -5,8 +5,9 @@ Envoy prefers an exact server name to a wildcard and a longer wildcard to a shor
 
 from functools import cache
 
+from bottlegen.plan import Slot
 from bottlegen.render import Fixed
-from bottlegen.routes import HostRules, RouteSet, Slot
+from bottlegen.routes import HostRules, RouteSet
 from bottlegen.sidecars.envoy_answers import local_replies
 from bottlegen.sidecars.envoy_log import http_log, unmatched_log
 from bottlegen.sidecars.envoy_routes import virtual_hosts

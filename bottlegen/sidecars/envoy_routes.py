@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from bottlegen.decide import AMBIGUOUS
 from bottlegen.paths import PathPattern
-from bottlegen.routes import HostRules, RouteSet, Rule, Slot
+from bottlegen.plan import Slot
+from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars.envoy_answers import AMBIGUOUS_PATH, ECHO_METHOD, misdirected, unknown_request
 from bottlegen.sidecars.envoy_types import ROUTE_FILTER, Json, answer, decided, typed
 from bottlegen.sidecars.envoy_upstream import UP, UP_H1

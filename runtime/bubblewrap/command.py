@@ -9,7 +9,9 @@ from runtime.bubblewrap import inside, keeper
 from runtime.bubblewrap.tools import Tools, user
 from runtime.workspace import Bind
 
-DOORS = "/run/doors"
+SOCKETS = {"bottle": "/run/doors", "chain": "/run/chain"}
+"""Where a service finds the sockets of a network; one that it is not on, it does not see."""
+
 CODE = "/opt/bottle"
 LAUNCH = f"{CODE}/launch.json"
 ROOTS = f"{CODE}/system-roots.crt"
@@ -42,14 +44,15 @@ class Room:
     tmpfs: Mapping[str, int]
 
 
-def egress(room: Room, doors: Path) -> list[str]:
-    """The sidecar: this host's network and resolver, its own memory, and the folder that its doors are in."""
+def sidecar(room: Room, sockets: Mapping[str, Path]) -> list[str]:
+    """A sidecar: this host's resolver, its own memory, and the folders of the networks that it is on."""
+    shared = (part for network, folder in sockets.items() for part in ("--bind", str(folder), SOCKETS[network]))
     return [
         *_walls(room),
         *_system(room, _RESOLVER),
-        *_read_only(room.programs, "/opt/egress"),
-        "--bind", str(doors), DOORS,
-        *_end(room, "egress"),
+        *_read_only(room.programs, f"/opt/{room.hostname}"),
+        *shared,
+        *_end(room, "sidecar"),
     ]  # fmt: skip
 
 
@@ -64,7 +67,7 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
         *(part for path in sorted(etc.iterdir()) for part in _read_only(path, f"/etc/{path.name}")),
         *(part for path in _TRUST for part in ("--symlink", f"{MATERIAL}/ca-bundle.crt", path)),
         *_read_only(room.programs / "agent", "/opt/agent"),
-        *_read_only(doors, DOORS),
+        *_read_only(doors, SOCKETS["bottle"]),
         *mounts,
         *_end(room, "agent"),
     ]  # fmt: skip

@@ -11,9 +11,10 @@ from resource import RLIMIT_CORE, RLIMIT_DATA, RLIMIT_NPROC
 from typing import Any
 
 from bottlegen.manifest import Limits
-from bottlegen.plan import HOME, PROXY_HOST
-from runtime.bubblewrap import cgroup, client, keeper
+from bottlegen.plan import HOME
+from runtime.bubblewrap import cgroup, client, command, keeper
 from runtime.bubblewrap.records import Folder
+from runtime.sidecars.begin import EXTRA_CA
 
 PATH = "/opt/agent/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -49,9 +50,11 @@ def begin(service: Service, launch: Mapping[str, Any]) -> None:
     service.launch.write_text(json.dumps(launch))
 
 
-def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = ()) -> None:
-    """Start the keeper, which starts the service, behind `doors` in a network of its own if there are any; both go on
-    when this process ends."""
+def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = (), *, enclosed: bool) -> None:
+    """Start the keeper, which starts the service; both go on when this process ends.
+
+    An enclosed service has a network of its own with nothing in it but `doors`, ports that are open from the start.
+    """
     groups = cgroup.paths(service.group) if cgroup.possible() else []
     (service.path / "groups").write_text(json.dumps(groups))  # first: who removes the bottle must know of them
     if groups:
@@ -63,6 +66,7 @@ def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = ()) -> No
             "filter": str(service.folder.path / "filter"),
             "cgroups": groups,
             "doors": list(doors),
+            "enclosed": enclosed,
             "user": [os.geteuid(), os.getegid()] if os.geteuid() else [],
         }
         (service.path / "order").write_text(json.dumps(order))
@@ -72,6 +76,11 @@ def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = ()) -> No
             pass_fds=(listener.fileno(),),
         )  # fmt: skip
     started.returncode = 0  # it outlives this process by design; who removes the bottle reaps it
+
+
+def trust(into: str) -> dict[str, object]:
+    """What a first process joins into the file `into`: this system's roots and, beside it, what the host adds."""
+    return {"of": [command.ROOTS, f"{into.rpartition('/')[0]}/{EXTRA_CA}"] if into else [], "into": into}
 
 
 def groups_of(folder: Folder, service: str) -> list[str]:
@@ -86,7 +95,7 @@ def write_etc(folder: Path, *, bottle: str, uid: int, gid: int, names: Sequence[
     files = {
         "passwd": f"root:x:0:0::/root:/bin/sh\nagent:x:{uid}:{gid}::{HOME}:/bin/bash\n",
         "group": f"root:x:0:\nagent:x:{gid}:\n",
-        "hosts": "".join(f"127.0.0.1 {name}\n" for name in ("localhost", PROXY_HOST, *names)),
+        "hosts": "".join(f"127.0.0.1 {name}\n" for name in ("localhost", *names)),
         "resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\nsearch .\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
         "hostname": f"{bottle}\n",

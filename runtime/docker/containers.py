@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bottlegen.plan import HOME, MATERIAL, PROXY_PORT
+from bottlegen.plan import HOME, MATERIAL, PROXY_HOST
 from runtime.base import LaunchSpec
 from runtime.docker import naming
 from runtime.docker.engine import Engine
-from runtime.service_env import env_of
+from runtime.service_env import env_of, sidecar_names
 from runtime.workspace import Bind
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, netw
     env = env_of(spec.bundle, name) | {
         "BOTTLEGEN_BOTTLE": spec.bottle,
         "BOTTLEGEN_BUNDLE": spec.bundle.hash,
-        "BOTTLEGEN_PORT": str(PROXY_PORT),
+        "BOTTLEGEN_PORT": str(service.listening.ports[0]) if service.listening else "",
     }
     created = engine.api.create_container(
         image, list(service.command), name=naming.container(spec.bottle, name), hostname=name,
@@ -117,6 +117,9 @@ def _user(user: tuple[int, int]) -> str:
     return f"{user[0]}:{user[1]}"
 
 
-def hosts(names: Sequence[str], addresses: dict[str, str], proxy: str) -> tuple[tuple[str, str], ...]:
-    """Sidecars by their names, and the exact hosts of the routes at the proxy."""
-    return tuple(sorted({**dict.fromkeys(names, addresses[proxy]), **addresses}.items()))
+def hosts(spec: LaunchSpec, names: Sequence[str], addresses: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The sidecars that the agent may speak to by their names, and the exact hosts of the routes at the proxy."""
+    found = dict.fromkeys(names, addresses[PROXY_HOST])
+    for service, called in sidecar_names(spec.bundle):
+        found |= dict.fromkeys(called, addresses[service])
+    return tuple(sorted(found.items()))

@@ -18,7 +18,7 @@ from bottlegen.secret import Secret
 from bottlegen.sidecars import material
 from bottlegen.sidecars.egress import ARGUMENTS, render
 from runtime.ca import Authority, mint
-from runtime.egress import sds_files, specialise
+from runtime.sidecars.egress_config import sds_files, specialise
 from tests.dataplane.upstream import closed_port
 
 PROFILE = "dataplane"

@@ -180,7 +180,7 @@ async def _run(launch: dict[str, Any], listener: socket.socket, doors: list[tupl
 
 def main() -> None:
     launch = json.loads(Path(sys.argv[1]).read_bytes())
-    rights.close_inherited()
+    rights.close_inherited(len(launch["doors"]))
     listener = socket.socket(fileno=frames.LISTENER)
     doors = [(socket.socket(fileno=frames.DOORS + index), path) for index, path in enumerate(launch["doors"])]
     rights.give_up(launch["uid"], launch["gid"], launch["owned"], launch["limits"])

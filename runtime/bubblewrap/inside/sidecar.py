@@ -45,7 +45,8 @@ class Sidecar:
 
     def _begin(self) -> None:
         trust = self._launch["trust"]
-        Path(trust["into"]).write_bytes(b"".join(Path(part).read_bytes() for part in trust["of"]))
+        if trust["into"]:
+            Path(trust["into"]).write_bytes(b"".join(Path(part).read_bytes() for part in trust["of"]))
         self._pid = os.fork()
         if self._pid == 0:
             signal.set_wakeup_fd(-1)

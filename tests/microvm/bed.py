@@ -1,17 +1,18 @@
 """The bed: a Debian disk, its kernel and initrd, in a folder named by what they are made from, whole or not there."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.microvm import initrd, packages
+from tests.microvm import initrd, packages, tools
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -26,7 +27,8 @@ AGENT_ROOT = "/srv/rootfs"
 """A root for agents inside a microVM: Debian with Python and git, as the disk's own."""
 
 _PACKAGES = (
-    "?essential", "mount", "passwd", "netbase", "python3", "python3-venv", "git", "ca-certificates", "curl", "iproute2", "procps",
+    "?essential", "mount", "passwd", "netbase", "python3", "python3-venv", "git", "ca-certificates", "curl",
+    "iproute2", "procps",
 )  # fmt: skip
 _UNUSED = ("ruff", "mypy", "import-linter", "pytest-cov", "hypothesis", "types-docker", "types-pyyaml", "hatchling")
 _SITE = Path("lib/python3.11/site-packages")
@@ -43,8 +45,11 @@ def folder() -> Path:
 def ready() -> Path:
     """The bed's folder, built when it is not there."""
     target = folder()
-    if not target.is_dir():
-        build(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the second builder waits and then finds it
+        if not target.is_dir():
+            build(target)
     return target
 
 
@@ -63,7 +68,7 @@ def build(target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     for other in target.parent.iterdir():
-        if other != target:
+        if other.is_dir() and other != target:
             shutil.rmtree(other)
 
 
@@ -71,7 +76,7 @@ def _build(work: Path) -> None:
     root, kernel, apt_folder = work / "root", work / "kernel", work / "apt"
     with ThreadPoolExecutor(1) as pool:
         wheels = pool.submit(_install_wheels, work / "venv")
-        expanded = pool.submit(lambda: [_expand(work / "venv" / _SITE / "smol" / name) for name in _TEMPLATES])
+        expanded = pool.submit(_expand_templates, work / "venv" / _SITE / "smol")
         with _step("packages"):
             apt = packages.Apt(apt_folder)
             archives = apt.fetch(_PACKAGES)
@@ -141,12 +146,12 @@ def _settle(root: Path) -> None:
 
 
 def _compile(root: Path) -> None:
-    """Byte code by the disk's own Python, which runs from where it lies: the emulated processor takes minutes for it."""
+    """Byte code by the disk's own Python, run from where it lies: the emulated processor would take minutes."""
     libraries = root / "usr/lib/x86_64-linux-gnu"
-    loader = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries]
-    site = root / VENV[1:] / _SITE
+    python = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, root / "usr/bin/python3.11"]
+    folders = [root / "usr/lib/python3.11", root / VENV[1:] / _SITE]
     subprocess.run(
-        [*loader, root / "usr/bin/python3.11", "-m", "compileall", "-q", "-q", "-j0", "-s", root, root / "usr/lib/python3.11", site],
+        [*python, "-m", "compileall", "-q", "-q", "-j0", "-s", root, *folders],
         env={"PYTHONHOME": str(root / "usr"), "PATH": "/usr/bin:/bin"}, check=False,
     )  # fmt: skip
 
@@ -165,8 +170,13 @@ def _unpack_agent(root: Path) -> None:
         subprocess.run(["chown", "-R", f"{_uid()}:{_uid()}", home], check=True)
 
 
+def _expand_templates(folder: Path) -> None:
+    """The engine's disk templates beside their archives, where its first start would write them: minutes of holes."""
+    for name in _TEMPLATES:
+        _expand(folder / name)
+
+
 def _expand(archive: Path) -> None:
-    """A disk template beside its archive, where the engine's first start would write it: gigabytes of holes, minutes there."""
     zeros = bytes(1 << 22)
     with zstd.open(archive) as stream, archive.with_suffix("").open("wb") as disk:
         while chunk := stream.read(len(zeros)):
@@ -179,10 +189,7 @@ def _expand(archive: Path) -> None:
 
 def _make_disk(root: Path, disk: Path) -> None:
     options = ("-q", "-q", "-F", "-t", "ext4", "-m0", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0")
-    search = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    mke2fs = shutil.which("mke2fs", path=search)
-    assert mke2fs
-    subprocess.run([mke2fs, *options, "-d", root, disk, _DISK], check=True)
+    subprocess.run([tools.path("mke2fs"), *options, "-d", root, disk, _DISK], check=True)
 
 
 def _uid() -> int:
@@ -200,7 +207,8 @@ def _uv(*words: str) -> str:
 def _inputs() -> str:
     """Everything but the packages themselves, of which each build takes the newest."""
     found = hashlib.sha256(f"{_uid()}".encode())
-    for path in (ROOT / "uv.lock", *sorted(HERE.glob("guest/*")), *(HERE / f"{name}.py" for name in ("bed", "initrd", "packages"))):
+    sources = [HERE / f"{name}.py" for name in ("bed", "initrd", "packages")]
+    for path in (ROOT / "uv.lock", *sorted(HERE.glob("guest/*")), *sources):
         found.update(path.read_bytes())
     return found.hexdigest()[:16]
 
@@ -214,4 +222,5 @@ def _step(title: str) -> Iterator[None]:
 
 if __name__ == "__main__":
     with _step("ready"):
+        tools.check()
         ready()

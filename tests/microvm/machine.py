@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.microvm import bed
+from tests.microvm import bed, tools
 
 _KERNEL = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr nowatchdog"
 
 
 def run(command: Sequence[str], *, seconds: float, out: Path | None = None) -> int:
-    """Run `command` in a copy of this checkout; its output appears as it comes. What it leaves in /job/out lands in `out`."""
+    """The status of `command` in a copy of this checkout; output is live, what it leaves in /job/out lands in `out`."""
+    tools.check()
     made = bed.ready()
     with tempfile.TemporaryDirectory(prefix="microvm-") as name:
         job = Path(name)
@@ -46,7 +47,8 @@ def _prepare(job: Path, command: Sequence[str]) -> None:
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"],
         cwd=bed.ROOT, stdout=subprocess.PIPE, check=True,
     ).stdout  # fmt: skip
-    names = [name for name in listed.split(b"\0") if name and os.path.lexists(os.path.join(os.fsencode(bed.ROOT), name))]
+    # A file that was deleted but not yet committed is listed too.
+    names = [name for name in listed.split(b"\0") if name and os.path.lexists(bed.ROOT / os.fsdecode(name))]
     packed = ["tar", "-c", "--null", "--files-from=-", f"--file={job}/checkout.tar"]
     subprocess.run(packed, cwd=bed.ROOT, input=b"\0".join(names), check=True)
     (job / "run").write_text(

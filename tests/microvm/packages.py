@@ -1,4 +1,4 @@
-"""Debian packages as folders: fetched and checked by apt in a state of its own, unpacked without running their scripts."""
+"""Debian packages as folders: apt fetches and checks them in a state of its own, and none of their scripts runs."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ class Apt:
 
     def _run(self, *command: str, cwd: Path | None = None) -> str:
         done = subprocess.run(
-            [command[0], *self._options, *command[1:]], cwd=cwd, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            [command[0], *self._options, *command[1:]], cwd=cwd,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=300, check=True,
         )  # fmt: skip
         return done.stdout

@@ -148,7 +148,12 @@ def _settle(root: Path) -> None:
 def _compile(root: Path) -> None:
     """Byte code by the disk's own Python, run from where it lies: the emulated processor would take minutes."""
     libraries = root / "usr/lib/x86_64-linux-gnu"
-    python = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, root / "usr/bin/python3.11"]
+    python: list[str | Path] = [
+        libraries / "ld-linux-x86-64.so.2",
+        "--library-path",
+        libraries,
+        root / "usr/bin/python3.11",
+    ]
     folders = [root / "usr/lib/python3.11", root / VENV[1:] / _SITE]
     subprocess.run(
         [*python, "-m", "compileall", "-q", "-q", "-j0", "-s", root, *folders],

@@ -33,6 +33,7 @@ _PACKAGES = (
 _UNUSED = ("ruff", "mypy", "import-linter", "pytest-cov", "hypothesis", "types-docker", "types-pyyaml", "hatchling")
 _SITE = Path("lib/python3.11/site-packages")
 _TEMPLATES = ("storage-template.ext4.zst", "overlay-template.ext4.zst")
+_KEPT_SECONDS = 86400  # another checkout, with another lock, may be using its bed
 _DISK = "6G"  # sparse
 
 
@@ -68,7 +69,8 @@ def build(target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     for other in target.parent.iterdir():
-        if other.is_dir() and other != target:
+        left = other.name.startswith(".") or other.stat().st_mtime < time.time() - _KEPT_SECONDS
+        if other.is_dir() and other != target and left:
             shutil.rmtree(other)
 
 

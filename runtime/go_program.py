@@ -32,7 +32,7 @@ _NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 def have(spec: ArtifactSpec, folder: Path, env: Mapping[str, str], step: Step) -> Path:
     """An archive in `folder` that holds the program under its own name; RuntimeFailure says both ways to get it."""
     program = spec.package.rpartition("/")[2]
-    archive = folder / f"{program}-{spec.version}.tar"
+    archive = folder / f"{program}-{spec.version}.tgz"
     if archive.is_file():
         return archive
     if found := _on_path(program, spec.version, env):
@@ -115,7 +115,7 @@ def _missing(spec: ArtifactSpec, reason: str) -> RuntimeFailure:
 
 def _pack(archive: Path, program: str, data: bytes) -> None:
     new = archive.with_name(f"{archive.name}.new-{os.getpid()}")
-    with tarfile.open(new, "w") as tar:
+    with tarfile.open(new, "w:gz", compresslevel=1) as tar:
         info = tarfile.TarInfo(program)
         info.size, info.mode = len(data), 0o755
         tar.addfile(info, io.BytesIO(data))

@@ -182,7 +182,9 @@ def _switched_off() -> Json:
         "browser_shield": off,
         "websocket_proxy": off,
         "suppress": [],
-        "metrics_listen": "127.0.0.1:9091",  # empty would put /metrics on the proxy's own port
+        # On the proxy's own port, which only egress reaches, and only with CONNECT: a port of its own would be one for
+        # all bottles of a host whose sidecars share its network.
+        "metrics_listen": "",
         "kill_switch": off,
         "logging": {"format": "json", "output": "stdout", "include_allowed": True, "include_blocked": True},
         "sentry": off,

@@ -91,7 +91,7 @@ def write_hosts(service: Service, static_hosts: Sequence[tuple[str, str]]) -> Pa
     """This host's own names and addresses, and before them those that host.toml fixes."""
     path = service.path / "hosts"
     own = Path("/etc/hosts")
-    fixed = "".join(f"{split_address(target, 0)[0]} {name}\n" for name, target in static_hosts)
+    fixed = "".join(f"{split_address(target, 443)[0]} {name}\n" for name, target in static_hosts)
     path.write_text(fixed + (own.read_text(errors="replace") if own.exists() else ""))
     path.chmod(0o644)
     return path

@@ -62,7 +62,7 @@ def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, netw
 
 def _fixed(spec: LaunchSpec) -> dict[str, str]:
     """The host's fixed addresses of names, for a sidecar that resolves names itself."""
-    return {name: split_address(target, 0)[0] for name, target in spec.static_hosts}
+    return {name: split_address(target, 443)[0] for name, target in spec.static_hosts}
 
 
 def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace) -> str:

@@ -1,4 +1,4 @@
-"""Agent's side, Envoy, pipelock and an upstream on loopback: the whole chain with the rendered configs and no container."""
+"""Agent's side, Envoy, pipelock and an upstream on loopback: the whole chain with the rendered configs alone."""
 
 import json
 import os
@@ -53,11 +53,10 @@ def start_pipelock(
     command: list[str], folder: Path, config: bytes, *, signer: ca.Signer, names: Mapping[str, str],
     upstream_ca: bytes, secrets: tuple[str, ...],
 ) -> Pipelock:  # fmt: skip
-    """As a runtime does it: the bundle's config with this start's address, its files beside it, names from a hosts file."""
+    """As a runtime does it: the bundle's config with this start's address, files beside it, names from a hosts file."""
     port = closed_port()
     tree = json.loads(config.replace(pipelock.BASE.encode(), str(folder).encode()))
     tree["fetch_proxy"]["listen"] = f"127.0.0.1:{port}"
-    tree["metrics_listen"] = f"127.0.0.1:{closed_port()}"
     tree["trusted_domains"] = sorted(names)
     files = {
         "ca.pem": signer.certificate, "ca-key.pem": signer.key, "upstream-ca.pem": upstream_ca,

@@ -9,6 +9,7 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from runtime.bubblewrap.inside import frames, placing, rights
 
 
 class Sidecar:
-    """`launch` says the command, its environment, the file that starts it, and what is joined to be trusted."""
+    """`launch` says the command, its environment, the file that starts it, and what is joined to be trusted.
 
-    def __init__(self, launch: dict[str, Any]) -> None:
+    `bridges` offers a port of the command's as a socket, for as long as it runs.
+    """
+
+    def __init__(self, launch: dict[str, Any], bridges: Callable[[str, int], None]) -> None:
         self._launch = launch
+        self._bridges = bridges
         self._pid = 0
 
     def serve(self, stream: socket.socket) -> None:
@@ -66,13 +71,8 @@ class Sidecar:
         if os.fork() == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            # Costs 40 ms that no other sidecar has to wait for.
-            import asyncio
-
-            from runtime.bubblewrap.inside import passing
-
             try:
-                asyncio.run(passing.bridge(door, port))
+                self._bridges(door, port)
             finally:
                 os._exit(1)
 
@@ -89,13 +89,27 @@ class Sidecar:
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
+def _none(door: str, port: int) -> None:
+    raise RuntimeError(f"nothing bridges {port} to {door}")
+
+
+def _bridges() -> Callable[[str, int], None]:
+    """Costs 40 ms that no other sidecar has to wait for."""
+    import asyncio
+
+    from runtime.bubblewrap.inside import passing
+
+    return lambda door, port: asyncio.run(passing.bridge(door, port))
+
+
 def main() -> None:
     launch = json.loads(Path(sys.argv[1]).read_bytes())
     rights.close_inherited()
+    bridges = _bridges() if launch["bridge"] else _none  # now: what it imports is closed to the user that comes
     os.umask(0o077)
     listener = socket.socket(fileno=frames.LISTENER)
     rights.give_up(launch["uid"], launch["gid"], launch["owned"], launch["limits"])
-    sidecar = Sidecar(launch)
+    sidecar = Sidecar(launch, bridges)
     woken, waker = socket.socketpair()
     waker.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -17,6 +17,7 @@ from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
 from bottlegen.plan import Slot
 from bottlegen.routes import HostRules, RouteSet, Rule
+from bottlegen.sidecars import pipelock
 from bottlegen.sidecars.egress import render, routes_json
 from bottlegen.wording import shown
 
@@ -160,8 +161,13 @@ def enforces_its_routes(bundle: Bundle) -> bool:
             for slot in bundle.manifest.slots
         ),
     )
-    made = {"routes.json": routes_json(route_set), _CONFIG: render(bundle.manifest.name, route_set)}
-    return all(bundle.files[path].data == data for path, data in made.items())
+    chained = pipelock.NAME in bundle.manifest.services
+    made = {
+        "routes.json": routes_json(route_set),
+        _CONFIG: render(bundle.manifest.name, route_set, chained=chained),
+    }
+    told = all(bundle.files[path].data == data for path, data in made.items())
+    return told and (not chained or pipelock.enforces(bundle.data(pipelock.FILE), route_set))
 
 
 def _host_rules(host: str, port: int, group: list[_Route]) -> HostRules:

@@ -17,7 +17,9 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z")
 _SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB|TiB)\Z")
 _UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _MEMORY = (64 * 2**20, 2**50)
+_BODY = (2**20, 2**30)
 _LONGEST_PATH = 1024
+_NOT_RE2 = re.compile(r"\(\?(?:[=!>(#]|<[=!]|P=)|\\[1-9]|\\Z|[*+?}]\+")
 
 _FRAMING = frozenset({
     "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "expect",
@@ -147,13 +149,47 @@ def _decoded(text: str) -> str:
     raise Refusal("path is percent-encoded many times over", "write it decoded")
 
 
-def memory(value: object) -> object:
+def _bytes(value: object, field: str, fix: str) -> object:
     """Bytes from '4GiB' or a number of bytes; other types are left to the type check."""
-    if isinstance(value, str):
-        match = _SIZE.match(value)
-        if not match:
-            raise Refusal(f"memory {shown(value)} is no size", 'memory = "4GiB", "512MiB", or a number of bytes')
-        value = int(match[1]) * _UNITS[match[2]]
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.match(value)
+    if not match:
+        raise Refusal(f"{field} {shown(value)} is no size", fix)
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def body_size(value: object) -> object:
+    """Bytes of a request or an answer that is held while it is scanned."""
+    value = _bytes(value, "size", '"32MiB", or a number of bytes')
+    if isinstance(value, int) and not isinstance(value, bool) and not _BODY[0] <= value <= _BODY[1]:
+        raise Refusal("the size is below 1MiB or above 1GiB: a body is held in memory while it is scanned", '"32MiB"')
+    return value
+
+
+def pattern_name(text: str) -> str:
+    if not text or len(text) > 64 or not text.isprintable():
+        raise Refusal(f"{shown(text)} is no name for a pattern", 'name = "Internal ticket", at most 64 characters')
+    return text
+
+
+def regex(text: str) -> str:
+    """A regular expression in what RE2 and Python have in common."""
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as e:
+        raise Refusal(f"regex {shown(text)} is no regular expression: {e}", r'regex = "TICKET-[0-9]{6}"') from e
+    if not text or len(text) > _LONGEST_PATH or _NOT_RE2.search(text):
+        raise Refusal(
+            f"regex {shown(text)} is empty, too long, or looks around or back, which RE2 cannot",
+            r'regex = "TICKET-[0-9]{6}"',
+        )
+    return text
+
+
+def memory(value: object) -> object:
+    """Bytes of the agent's memory."""
+    value = _bytes(value, "memory", 'memory = "4GiB", "512MiB", or a number of bytes')
     if isinstance(value, int) and not isinstance(value, bool) and not _MEMORY[0] <= value <= _MEMORY[1]:
         raise Refusal("memory is below 64MiB or above 1024TiB", 'memory = "4GiB"')
     return value

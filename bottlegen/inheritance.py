@@ -16,7 +16,7 @@ MAX_CHAIN = 16
 _Place = Callable[[], Where | None]
 """To find a line takes a scan of the file, so only a message asks for it."""
 
-_ADDED_UP = frozenset({("egress", "routes"), ("workspace", "read_only")})
+_ADDED_UP = frozenset({("egress", "routes"), ("workspace", "read_only"), ("pipelock", "patterns")})
 
 
 def read_all(path: str, read: Callable[[str], bytes]) -> tuple[tuple[Source, ...], list[Problem]]:

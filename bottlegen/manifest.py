@@ -39,7 +39,7 @@ class ArtifactSpec(_Strict):
     package: str
     version: str
     filename: str
-    integrity: Annotated[str, Field(pattern=r"^sha(256|512)-[A-Za-z0-9+/]+=*$")]
+    integrity: Annotated[str, Field(pattern=r"^(sha(256|512)-|h1:)[A-Za-z0-9+/]+=*$")]
     members: dict[str, RelativePath]
 
 
@@ -72,13 +72,15 @@ class Hardening(_Strict):
 class ListeningSpec(_Strict):
     """A sidecar's TCP `ports`, of which the first is open when it is ready, and what it is called beside its own name.
 
-    It starts when its file `config` arrives; `trust`, when not empty, is where roots are joined for it.
+    It starts when its file `config` arrives; `trust`, when not empty, is where roots are joined for it. `tcp_only` when
+    it cannot bind a unix socket.
     """
 
     ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1)]
     config: str
     names: list[str]
     trust: str
+    tcp_only: bool
 
 
 class Service(_Strict):

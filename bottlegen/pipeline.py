@@ -207,15 +207,12 @@ def _home_file(file: AgentFile) -> RenderedFile:
 
 @cache
 def _context(name: str) -> tuple[RenderedFile, ...]:
-    """The static image context `bottlegen/images/<name>`, as files of the bundle; part of this code."""
-    folder = Path(__file__).parent / "images" / name
+    """The image context of a service, as files of the bundle; part of this code. All sidecars have `images/sidecar`."""
+    images = Path(__file__).parent / "images"
+    folders = (images / name,) if name == "agent" else (images / name, images / "sidecar")
     return tuple(
-        RenderedFile(
-            path=f"images/{name}/{path.name}",
-            data=path.read_bytes(),
-            mode=_static_mode(path),
-        )
-        for path in sorted(folder.iterdir())
+        RenderedFile(path=f"images/{name}/{path.name}", data=path.read_bytes(), mode=_static_mode(path))
+        for path in sorted(path for folder in folders for path in folder.iterdir())
     )
 
 

@@ -7,7 +7,7 @@ Platform = Literal["linux/amd64", "linux/arm64"]
 Network = Literal["bottle", "chain", "outside"]
 """`bottle` joins agent and sidecars, `chain` sidecars alone, `outside` leads out."""
 
-Source = Literal["npm", "pypi"]
+Source = Literal["npm", "pypi", "go"]
 
 WORKSPACE = "/workspace"
 """Where the workspace is mounted in every bottle, whatever its path on the host (a bundle holds no host path)."""
@@ -76,7 +76,8 @@ class Artifact:
     """One pinned download for one platform.
 
     `source` is `npm` or `pypi`; `integrity` is SRI of the archive (`sha512-…` or `sha256-…`); `members` maps paths
-    inside the archive (or, ending in `/`, a whole folder) to paths in the image context.
+    inside the archive (or, ending in `/`, a whole folder) to paths in the image context. For `go`, which is built from
+    source, `package` is the program, `filename` the module's version, `integrity` the module's hash (`h1:…`).
     """
 
     platform: Platform
@@ -144,12 +145,14 @@ class Listening:
     """What a sidecar offers: TCP `ports`, of which the first is open when it is ready, and `names` beside its own.
 
     It starts when its file `config` arrives; `trust` is where the system's roots and the host's are joined for it.
+    `tcp_only` when it can bind addresses and no unix socket: a runtime that connects services by sockets bridges it.
     """
 
     ports: tuple[int, ...]
     config: str
     names: tuple[str, ...] = ()
     trust: str = ""
+    tcp_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

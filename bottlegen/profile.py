@@ -9,7 +9,7 @@ from typing import Literal
 from bottlegen import diagnosis, inheritance
 from bottlegen.errors import PlanError, Problem, ProfileError, Where
 from bottlegen.plan import AgentProvider, Auth, Resources, Route
-from bottlegen.profile_schema import ProfileTable, RouteTable
+from bottlegen.profile_schema import InspectionTable, ProfileTable, RouteTable
 from bottlegen.source import Source, read_file
 from bottlegen.wording import Keys, dotted, shown
 
@@ -30,6 +30,18 @@ class Workspace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What pipelock is told: `patterns` are (name, regular expression), sizes are bytes."""
+
+    mode: Literal["strict", "balanced", "audit"] = "strict"
+    action: Literal["block", "warn"] = "block"
+    patterns: tuple[tuple[str, str], ...] = ()
+    max_body: int = 32 * 2**20
+    max_response: int = 128 * 2**20
+    requests_per_minute: int = 6000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """`env` is sorted by name. The sources serve messages alone and take no part in equality."""
 
@@ -38,6 +50,7 @@ class Profile:
     resources: Resources
     routes: tuple[Route, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    inspection: Inspection | None = None
     workspace: Workspace = Workspace()
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
     isolation: Literal["vm", "container", "process"] | None = None
@@ -154,6 +167,7 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
             for route, (source, index) in zip(table.egress.routes, owners, strict=True)
         ),
         env=tuple(sorted(table.env.items())),
+        inspection=_inspection(table.pipelock) if table.pipelock else None,
         workspace=Workspace(
             mode=workspace.mode, path=workspace.path, read_only=tuple(dict.fromkeys(workspace.read_only))
         ),
@@ -162,6 +176,17 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
         isolation=table.isolation,
         home=table.home,
         sources=sources,
+    )
+
+
+def _inspection(table: InspectionTable) -> Inspection:
+    return Inspection(
+        mode=table.mode,
+        action=table.action,
+        patterns=tuple(dict.fromkeys((pattern.name, pattern.regex) for pattern in table.patterns)),
+        max_body=table.max_body,
+        max_response=table.max_response,
+        requests_per_minute=table.requests_per_minute,
     )
 
 

@@ -27,6 +27,9 @@ TokenRef = Annotated[str, AfterValidator(fields.token_ref)]
 RelativePath = Annotated[str, AfterValidator(fields.relative_path)]
 
 
+_SIZE_SCHEMA = WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]{1,9}[KMGT]iB$"})
+
+
 class _Table(BaseModel):
     """A table refuses keys it does not know, and types it would have to convert."""
 
@@ -44,6 +47,36 @@ class AuthTable(_Table):
     )
     header: Annotated[str, AfterValidator(fields.header)] = Field(
         default="authorization", description="Header that carries it, in lower case, such as `x-api-key`."
+    )
+
+
+class PatternTable(_Table):
+    """One more thing to look for."""
+
+    name: Annotated[str, AfterValidator(fields.pattern_name)] = Field(description="What a refusal calls it.")
+    regex: Annotated[str, AfterValidator(fields.regex)] = Field(
+        description="What it looks like, as a regular expression without look-around (RE2)."
+    )
+
+
+class InspectionTable(_Table):
+    """Puts pipelock behind egress: the content of what leaves is scanned for secrets, but for routes that pass it by
+    (`pipelock.tls_passthrough`). An empty table is enough."""
+
+    mode: Literal["strict", "balanced", "audit"] = Field(
+        default="strict",
+        description="`strict` allows the hosts of the routes alone, `balanced` leaves that to egress, `audit` logs.",
+    )
+    action: Literal["block", "warn"] = Field(default="block", description="What becomes of a request with a finding.")
+    patterns: list[PatternTable] = Field(default=[], description="What to look for besides pipelock's own patterns.")
+    max_body: Annotated[int, BeforeValidator(fields.body_size), _SIZE_SCHEMA] = Field(
+        default=32 * 2**20, description="Largest request body, as `32MiB` or bytes; a larger one is refused."
+    )
+    max_response: Annotated[int, BeforeValidator(fields.body_size), _SIZE_SCHEMA] = Field(
+        default=128 * 2**20, description="Largest answer, as `128MiB` or bytes; a larger one is refused."
+    )
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=6000, description="Requests a minute to the hosts of one registered domain; more are answered with 429."
     )
 
 
@@ -130,7 +163,7 @@ class ResourcesTable(_Table):
     memory: Annotated[
         int,
         BeforeValidator(fields.memory),
-        WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]{1,9}[KMGT]iB$"}),
+        _SIZE_SCHEMA,
     ] = Field(default=DEFAULT_MEMORY, description="Memory as `512MiB`, `4GiB` or a number of bytes.")
     pids: Annotated[int, Field(ge=16, le=4_194_304)] = Field(default=512, description="Processes and threads at once.")
 
@@ -151,6 +184,9 @@ class ProfileTable(_Table):
         default=AgentProviderTable(), description="Which agent the bottle serves."
     )
     egress: EgressTable = Field(default=EgressTable(), description="The agent's only way out.")
+    pipelock: InspectionTable | None = Field(
+        default=None, description="Scans what leaves the bottle for secrets; left out, nothing is scanned."
+    )
     env: dict[Annotated[str, AfterValidator(fields.env_name)], Annotated[str, AfterValidator(fields.env_value)]] = (
         Field(
             default={},

@@ -46,6 +46,10 @@ class ArtifactStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _locked(path.parent):
+                if spec.source == "go":
+                    from runtime import go_program  # few bottles need it
+
+                    return go_program.have(spec, path.parent, self._env, step)
                 # What lies there was whole once; a disk, or somebody, may have changed it since.
                 if not path.is_file() or _sum(spec, path) != _digest(spec):
                     self._fetch(spec, path, step)
@@ -182,7 +186,7 @@ def _stream(session: requests.Session, url: str, partial: Path, step: Step) -> N
 
 
 def _digest(spec: ArtifactSpec) -> bytes:
-    return base64.b64decode(spec.integrity.partition("-")[2])
+    return base64.b64decode(spec.integrity.replace("h1:", "sha256-").partition("-")[2])
 
 
 def _sum(spec: ArtifactSpec, path: Path) -> bytes:

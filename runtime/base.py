@@ -32,7 +32,8 @@ class LaunchSpec:
     `command` overrides the agent's own when not empty. `workspace` is the host's folder or None. `home` is the host
     folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_images` overrides the
     `base` of every image when not empty. `terminal_env` is TERM and its like, the only host variables that pass.
-    `protected` are folders below `workspace` that the agent may read and not change.
+    `protected` are folders below `workspace` that the agent may read and not change. `static_hosts` are fixed
+    addresses of names, for sidecars that resolve names themselves.
     """
 
     bottle: str
@@ -47,14 +48,16 @@ class LaunchSpec:
     outside_network: str
     terminal_env: tuple[tuple[str, str], ...]
     protected: tuple[Path, ...] = ()
+    static_hosts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where each sidecar listens, as it must bind it and as others of the bottle reach it: by its name a numeric
-    address, or an absolute folder of unix sockets named by port."""
+    """Where each sidecar is, by its name: in `addresses` as others of the bottle reach it, a numeric address or an
+    absolute folder of unix sockets named by port; in `listens` as it must bind its first port, `address:port`."""
 
     addresses: Mapping[str, str]
+    listens: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,3 +32,10 @@ def agent_ports(bundle: Bundle) -> dict[int, str]:
         if (listening := services[name].listening)
         for port in listening.ports
     }
+
+
+def first_port(bundle: Bundle, sidecar: str) -> int:
+    """The port that is open when the sidecar is ready."""
+    listening = bundle.manifest.services[sidecar].listening
+    assert listening is not None  # a sidecar's has one
+    return listening.ports[0]

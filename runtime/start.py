@@ -17,6 +17,7 @@ from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
+from bottlegen.sidecars.pipelock import NAME as PIPELOCK
 from runtime import ca, secrets, sidecars
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
 from runtime.host import Host
@@ -72,6 +73,7 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
 def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> None:
     """Bring the bottle up to its agent's open gate; on any failure, Ctrl-C included, nothing of it remains."""
     runtime.check(spec)
+    sidecars.check(spec.bundle, host.config.upstream.hosts)
     gathered = gather(spec.bundle, host)
     runtime.prepare(spec, progress)
     try:
@@ -85,14 +87,20 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
 def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> None:
     names = sidecars.of(spec.bundle)
     authority = ca.mint(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
+    signer = (
+        ca.mint_signer(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now()) if PIPELOCK in names else None
+    )
     endpoints = runtime.create(spec)
 
     def begin(name: str) -> None:
         told = Begin(
             bundle=spec.bundle,
             addresses=endpoints.addresses,
+            listens=endpoints.listens,
             authority=authority,
+            signer=signer,
             values=sidecars.slots(spec.bundle, name, gathered.values),
+            every_value=tuple(gathered.values.values()),
             static_hosts=host.config.upstream.hosts,
             extra_trust=gathered.extra_trust,
         )

@@ -156,6 +156,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         base_image=host.config.images.base,
         outside_network=host.config.docker.outside_network,
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
+        static_hosts=tuple(sorted(host.config.upstream.hosts.items())),
         protected=_reviewed(place, workspace) if workspace else (),
     )
 

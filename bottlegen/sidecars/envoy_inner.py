@@ -42,9 +42,9 @@ def inner_name(port: int) -> str:
     return f"inner_{port}"
 
 
-def inner_listener(profile: str, port: int, routes: RouteSet) -> Json:
+def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
     """The listener for one port: a tunnel to another port never gets here, whatever server name it then sends."""
-    chains = [_chain(profile, rules, routes) for rules in routes.hosts if rules.port == port]
+    chains = [_chain(profile, rules, routes, unread) for rules in routes.hosts if rules.port == port]
     return {
         "name": inner_name(port),
         "internal_listener": {},
@@ -55,7 +55,7 @@ def inner_listener(profile: str, port: int, routes: RouteSet) -> Json:
     }
 
 
-def _chain(profile: str, rules: HostRules, routes: RouteSet) -> Json:
+def _chain(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
     certificate = {
         "certificate_chain": {"filename": leaf_chain(rules.host)},
         "private_key": {"filename": leaf_key(rules.host)},
@@ -65,7 +65,7 @@ def _chain(profile: str, rules: HostRules, routes: RouteSet) -> Json:
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
         "tls_certificates": [certificate],
     }
-    manager = _manager(profile, rules, routes)
+    manager = _manager(profile, rules, routes, unread)
     return {
         "name": f"{rules.host}:{rules.port}",
         "filter_chain_match": {"server_names": [rules.host]},
@@ -75,7 +75,7 @@ def _chain(profile: str, rules: HostRules, routes: RouteSet) -> Json:
     }
 
 
-def _manager(profile: str, rules: HostRules, routes: RouteSet) -> Json:
+def _manager(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
     return {
         "stat_prefix": "inner",
         "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],  # routes turn it on
@@ -91,9 +91,9 @@ def _manager(profile: str, rules: HostRules, routes: RouteSet) -> Json:
         "common_http_protocol_options": {"idle_timeout": "600s", "max_headers_count": 200},
         "max_request_headers_kb": 96,
         "access_log": [http_log("request")],
-        "http_filters": [*_filters(rules, routes.slots)],
+        "http_filters": [*_filters(rules, routes.slots, resolves=unread is None)],
         "local_reply_config": local_replies(restricts_paths=rules.restricts_paths),
-        "route_config": {"virtual_hosts": virtual_hosts(profile, rules, routes)},
+        "route_config": {"virtual_hosts": virtual_hosts(profile, rules, routes, unread)},
     }
 
 
@@ -108,12 +108,13 @@ def _path_handling(rules: HostRules) -> Json:
     return {"normalize_path": False, "merge_slashes": False, "path_with_escaped_slashes_action": "KEEP_UNCHANGED"}
 
 
-def _filters(rules: HostRules, slots: tuple[Slot, ...]) -> list[Json]:
+def _filters(rules: HostRules, slots: tuple[Slot, ...], *, resolves: bool) -> list[Json]:
     used = {rule.slot for rule in rules.rules}
+    resolver = extension("envoy.filters.http.dynamic_forward_proxy", FORWARD_PROXY_FILTER, dns_cache_config=dns_cache())
     return [
         _header_filter(judged=rules.restricts_paths or rules.restricts_methods),
         *(_injector(slot) for slot in slots if slot.name in used),
-        extension("envoy.filters.http.dynamic_forward_proxy", FORWARD_PROXY_FILTER, dns_cache_config=dns_cache()),
+        *([resolver] if resolves else []),  # else pipelock does
         router(),
     ]
 

@@ -23,6 +23,7 @@ _PROGRAMS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _LOADER = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 _PLAIN = ("/etc/localtime", "/etc/protocols", "/etc/services", "/etc/terminfo", "/etc/mime.types")
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services")
+_HOSTS = "/etc/hosts"
 _TRUST = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/pki/tls/certs/ca-bundle.crt")
 _OPEN = ("/etc", "/home", "/opt", CODE, "/run", "/var")
 """Folders that all may pass: bwrap would close those that it makes on the way to a closed one."""
@@ -44,12 +45,14 @@ class Room:
     tmpfs: Mapping[str, int]
 
 
-def sidecar(room: Room, sockets: Mapping[str, Path]) -> list[str]:
-    """A sidecar: this host's resolver, its own memory, and the folders of the networks that it is on."""
+def sidecar(room: Room, sockets: Mapping[str, Path], hosts: Path | None) -> list[str]:
+    """A sidecar: this host's resolver (with other `hosts`, when given), its own memory, and the folders of the networks
+    that it is on."""
     shared = (part for network, folder in sockets.items() for part in ("--bind", str(folder), SOCKETS[network]))
     return [
         *_walls(room),
-        *_system(room, _RESOLVER),
+        *_system(room, [name for name in _RESOLVER if not (hosts and name == _HOSTS)]),
+        *(_read_only(hosts, _HOSTS) if hosts else ()),
         *_read_only(room.programs, f"/opt/{room.hostname}"),
         *shared,
         *_end(room, "sidecar"),

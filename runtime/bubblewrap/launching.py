@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from bottlegen.manifest import Limits
 from bottlegen.plan import HOME
 from runtime.bubblewrap import cgroup, client, command, keeper
 from runtime.bubblewrap.records import Folder
+from runtime.host import split_address
 from runtime.sidecars.begin import EXTRA_CA
 
 PATH = "/opt/agent/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -76,6 +78,23 @@ def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = (), *, en
             pass_fds=(listener.fileno(),),
         )  # fmt: skip
     started.returncode = 0  # it outlives this process by design; who removes the bottle reaps it
+
+
+def free_port() -> int:
+    """A port of this host's loopback that nobody has. Whoever takes it first makes the start fail, and learns nothing:
+    what is sent there is TLS to names that he cannot prove to have."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def write_hosts(service: Service, static_hosts: Sequence[tuple[str, str]]) -> Path:
+    """This host's own names and addresses, and before them those that host.toml fixes."""
+    path = service.path / "hosts"
+    own = Path("/etc/hosts")
+    fixed = "".join(f"{split_address(target, 443)[0]} {name}\n" for name, target in static_hosts)
+    path.write_text(fixed + (own.read_text(errors="replace") if own.exists() else ""))
+    path.chmod(0o644)
+    return path
 
 
 def trust(into: str) -> dict[str, object]:

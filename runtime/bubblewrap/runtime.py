@@ -19,7 +19,7 @@ from runtime.bubblewrap import cgroup, client, command, launching, records, secc
 from runtime.bubblewrap.binaries import Binaries, pinned
 from runtime.bubblewrap.launching import Service
 from runtime.bubblewrap.records import Folder
-from runtime.service_env import agent_ports, env_of, sidecar_names
+from runtime.service_env import agent_ports, env_of, first_port, sidecar_names
 from runtime.sources import unlinked
 
 RUNTIME = "bubblewrap"
@@ -72,20 +72,20 @@ class BubblewrapRuntime:
             "created": datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z"),
             "stdin": spec.interactive,
             "workspace": str(spec.workspace) if spec.workspace else "",
-            "ready": {name: [_network(spec, name), _port(spec, name)] for name in sidecars.of(spec.bundle)},
+            "ready": {name: [_network(spec, name), first_port(spec.bundle, name)] for name in sidecars.of(spec.bundle)},
         }
         try:
             folder = records.claim(self._root, spec.bottle, told)
         except FileExistsError as e:
             raise _taken(spec.bottle) from e
         names = sidecars.of(spec.bundle)
-        for name in names:
-            with _translated(f"start service '{name}' of bottle '{spec.bottle}'"):
-                (folder.path / "filter").write_bytes(seccomp.program())
-                self._start_sidecar(spec, folder, name)
-        return Endpoints(addresses={name: command.SOCKETS[_network(spec, name)] for name in names})
+        with _translated(f"start the sidecars of bottle '{spec.bottle}'"):
+            (folder.path / "filter").write_bytes(seccomp.program())
+            listens = {name: self._start_sidecar(spec, folder, name) for name in names}
+        return Endpoints(addresses={name: command.SOCKETS[_network(spec, name)] for name in names}, listens=listens)
 
-    def _start_sidecar(self, spec: LaunchSpec, folder: Folder, name: str) -> None:
+    def _start_sidecar(self, spec: LaunchSpec, folder: Folder, name: str) -> str:
+        """Start the keeper of one sidecar, which waits for its material; where the sidecar must listen."""
         service = _service(spec, folder, name)
         declared = spec.bundle.manifest.services[name]
         listening = declared.listening
@@ -94,7 +94,10 @@ class BubblewrapRuntime:
         sockets: dict[str, Path] = {
             network: folder.sockets(network) for network in declared.networks if network != _OUTSIDE
         }
+        door = f"{command.SOCKETS[_network(spec, name)]}/{first_port(spec.bundle, name)}"
+        port = launching.free_port() if listening.tcp_only else 0
         launch = {
+            "bridge": {"door": door, "port": port} if port else None,
             "uid": uid, "gid": gid, "owned": [*declared.tmpfs, *(command.SOCKETS[network] for network in sockets)],
             "argv": list(declared.command), "env": env_of(spec.bundle, name) | {"PATH": f"/opt/{name}"},
             "begins_with": listening.config, "trust": launching.trust(listening.trust),
@@ -102,7 +105,10 @@ class BubblewrapRuntime:
         }  # fmt: skip
         launching.begin(service, launch)
         room = self._room(service, uid, gid, hostname=name, tmpfs=declared.tmpfs)
-        launching.hold(service, command.sidecar(room, sockets), enclosed=_OUTSIDE not in declared.networks)
+        hosts = launching.write_hosts(service, spec.static_hosts) if spec.static_hosts else None
+        argv = command.sidecar(room, sockets, hosts)
+        launching.hold(service, argv, enclosed=_OUTSIDE not in declared.networks)
+        return f"127.0.0.1:{port}" if port else door
 
     def _room(self, service: Service, uid: int, gid: int, *, hostname: str, tmpfs: Mapping[str, int]) -> command.Room:
         return command.Room(
@@ -242,13 +248,6 @@ def _translated(doing: str) -> Iterator[None]:
 def _network(spec: LaunchSpec, sidecar: str) -> str:
     """The network on which others reach it: the agent's, or else that of the sidecars."""
     return "bottle" if "bottle" in spec.bundle.manifest.services[sidecar].networks else "chain"
-
-
-def _port(spec: LaunchSpec, sidecar: str) -> int:
-    """The port that is open when the sidecar is ready."""
-    listening = spec.bundle.manifest.services[sidecar].listening
-    assert listening is not None  # a sidecar's has one
-    return listening.ports[0]
 
 
 def _workspace_problems(spec: LaunchSpec, *, privileged: bool) -> Iterator[Problem]:

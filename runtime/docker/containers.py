@@ -10,6 +10,7 @@ from bottlegen.plan import HOME, MATERIAL, PROXY_HOST
 from runtime.base import LaunchSpec
 from runtime.docker import naming
 from runtime.docker.engine import Engine
+from runtime.host import split_address
 from runtime.service_env import env_of, sidecar_names
 from runtime.workspace import Bind
 
@@ -36,16 +37,20 @@ class AgentPlace:
 def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, network: str) -> str:
     """The id of a sidecar that has stdin open for its material; it is not started."""
     service = spec.bundle.manifest.services[name]
+    listening = service.listening
+    assert listening is not None  # a sidecar's has one
     host = _host_config(
         engine, service, _tmpfs(service.tmpfs, SIDECAR_USER),
         network_mode=network,
         # 443 for clients that know no proxy; and packets are never passed on, only requests.
+        extra_hosts=_fixed(spec) if "outside" in service.networks else None,
         sysctls={"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ip_forward": "0"},
     )  # fmt: skip
     env = env_of(spec.bundle, name) | {
         "BOTTLEGEN_BOTTLE": spec.bottle,
         "BOTTLEGEN_BUNDLE": spec.bundle.hash,
-        "BOTTLEGEN_PORT": str(service.listening.ports[0]) if service.listening else "",
+        "BOTTLEGEN_PORT": str(listening.ports[0]),
+        "BOTTLEGEN_TRUST": listening.trust,
     }
     created = engine.api.create_container(
         image, list(service.command), name=naming.container(spec.bottle, name), hostname=name,
@@ -53,6 +58,11 @@ def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, netw
         stdin_open=True,
     )  # fmt: skip
     return str(created["Id"])
+
+
+def _fixed(spec: LaunchSpec) -> dict[str, str]:
+    """The host's fixed addresses of names, for a sidecar that resolves names itself."""
+    return {name: split_address(target, 443)[0] for name, target in spec.static_hosts}
 
 
 def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace) -> str:

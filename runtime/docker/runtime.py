@@ -18,6 +18,7 @@ from runtime.docker.build import Images
 from runtime.docker.engine import Engine, connect, translated
 from runtime.docker.streams import Stream
 from runtime.docker.tarball import pack
+from runtime.service_env import first_port
 from runtime.sources import unlinked
 
 DETACH_KEYS = "ctrl-p,ctrl-q"
@@ -111,7 +112,8 @@ class DockerRuntime:
                 zip(sidecars, pool.map(lambda name: self._sidecar(spec, name, made), sidecars), strict=True)
             )
         self._addresses[spec.bottle] = addresses
-        return Endpoints(addresses=addresses)
+        listens = {name: f"{address}:{first_port(spec.bundle, name)}" for name, address in addresses.items()}
+        return Endpoints(addresses=addresses, listens=listens)
 
     def _sidecar(self, spec: LaunchSpec, name: str, made: Mapping[str, str]) -> str:
         """Start one sidecar, which waits for its material on the stream kept here; its address inside the bottle."""

@@ -1,27 +1,30 @@
 """What each sidecar waits for at a start: one module each, found by the service's name, and none knows another's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from bottlegen.bundle import Bundle
-from bottlegen.errors import BundleError
+from bottlegen.errors import BundleError, HostError, Problem
 from bottlegen.secret import Secret
 from runtime.base import MaterialFile
-from runtime.sidecars import egress
+from runtime.sidecars import egress, pipelock
 from runtime.sidecars.begin import Begin
 
 
 class Sidecar(Protocol):
     """What a sidecar's module defines. Every file it returns goes into the sidecar's memory and nowhere else."""
 
+    def check(self, bundle: Bundle, static_hosts: Mapping[str, str], /) -> Iterable[Problem]:
+        """What of the host's settings it could not honour; asked before anything is made."""
+
     def material(self, begin: Begin) -> tuple[MaterialFile, ...]:
         """All that it waits for. The file that starts it, `listening.config`, comes last."""
 
-    def credentials(self, bundle: Bundle, values: Mapping[str, Secret]) -> tuple[MaterialFile, ...]:
+    def credentials(self, bundle: Bundle, values: Mapping[str, Secret], /) -> tuple[MaterialFile, ...]:
         """The files of its slots, by slot name; placed again, they replace what is in use without a restart."""
 
 
-SIDECARS: Final[Mapping[str, Sidecar]] = {"egress": egress}
+SIDECARS: Final[Mapping[str, Sidecar]] = {"egress": egress, "pipelock": pipelock}
 
 
 def of(bundle: Bundle) -> tuple[str, ...]:
@@ -30,6 +33,12 @@ def of(bundle: Bundle) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in SIDECARS]:
         raise BundleError(f"no sidecar '{unknown[0]}' in this version of bottlegen", fix="bottlegen build")
     return names
+
+
+def check(bundle: Bundle, static_hosts: Mapping[str, str]) -> None:
+    """Refuse, before anything is made, what a sidecar of the bundle could not do: HostError lists all of it."""
+    if problems := [problem for name in of(bundle) for problem in SIDECARS[name].check(bundle, static_hosts)]:
+        raise HostError(problems)
 
 
 def slots(bundle: Bundle, sidecar: str, values: Mapping[str, Secret]) -> dict[str, Secret]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bottlegen.bundle import Bundle
 from bottlegen.secret import Secret
-from runtime.ca import Authority
+from runtime.ca import Authority, Signer
 
 EXTRA_CA = "extra-ca.pem"
 """Trust of the host, placed beside a sidecar's `listening.trust`; its entry joins it with the system's roots there."""
@@ -13,14 +13,18 @@ EXTRA_CA = "extra-ca.pem"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
-    """`addresses` tell where each sidecar of the bottle listens (see `Endpoints`), `values` are this sidecar's by slot.
+    """`addresses` tell where each sidecar of the bottle is reached, `listens` what it must bind (see `Endpoints`).
 
+    `values` are this sidecar's by slot, `every_value` those of all. `signer` is pipelock's CA, None without it.
     `static_hosts` are the host's fixed addresses of names; `extra_trust` is PEM that joins the system's roots.
     """
 
     bundle: Bundle
     addresses: Mapping[str, str]
+    listens: Mapping[str, str]
     authority: Authority
+    signer: Signer | None
     values: Mapping[str, Secret]
+    every_value: tuple[Secret, ...]
     static_hosts: Mapping[str, str]
     extra_trust: bytes

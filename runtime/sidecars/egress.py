@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from bottlegen.bundle import Bundle
-from bottlegen.errors import BundleError
+from bottlegen.errors import BundleError, Problem
 from bottlegen.secret import Secret
 from bottlegen.sidecars import material as paths
+from bottlegen.sidecars.pipelock import NAME as PIPELOCK
 from runtime.base import MaterialFile
 from runtime.sidecars import egress_config
 from runtime.sidecars.begin import EXTRA_CA, Begin
@@ -24,13 +25,20 @@ def exact_hosts(bundle: Bundle) -> tuple[str, ...]:
     return tuple(host for host in route_hosts(bundle) if not host.startswith("*."))
 
 
+def check(_bundle: Bundle, _static_hosts: Mapping[str, str]) -> tuple[Problem, ...]:
+    """It honours everything that host.toml can say."""
+    return ()
+
+
 def material(begin: Begin) -> tuple[MaterialFile, ...]:
     """Leaf certificates and keys, trust, credentials, and the config, whose arrival starts the sidecar."""
     config = egress_config.specialise(
         begin.bundle.data("sidecars/egress/envoy.json"),
         address=begin.addresses["egress"],
         static_hosts=begin.static_hosts,
+        pipelock=begin.addresses.get(PIPELOCK, ""),
     )
+    inspector = begin.signer.certificate if begin.signer else b""
     leaves = (
         file
         for leaf in begin.authority.leaves
@@ -41,6 +49,7 @@ def material(begin: Begin) -> tuple[MaterialFile, ...]:
     )
     return (
         *leaves,
+        MaterialFile(path=paths.PIPELOCK_CA, mode=0o644, data=inspector),
         MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=begin.extra_trust),
         *credentials(begin.bundle, begin.values),
         MaterialFile(path=paths.CONFIG, mode=0o600, data=config),

@@ -14,20 +14,23 @@ from typing import Any
 from bottlegen.render import canonical_json
 from bottlegen.secret import Secret
 from bottlegen.sidecars.envoy_front import ANY_ADDRESS
-from bottlegen.sidecars.envoy_upstream import UP, UP_H1
+from bottlegen.sidecars.envoy_upstream import PIPELOCK, UP, UP_H1
 from bottlegen.sidecars.material import BASE, token_file
 from runtime.host import split_address
 
 Json = dict[str, Any]
 
 
-def specialise(config: bytes, *, address: str, static_hosts: Mapping[str, str], base_dir: str = BASE) -> bytes:
+def specialise(
+    config: bytes, *, address: str, static_hosts: Mapping[str, str], base_dir: str = BASE, pipelock: str = ""
+) -> bytes:
     """The config for one start: bound to `address`, reading its material below `base_dir`.
 
     `address` is numeric, or an absolute folder in which each port becomes a unix socket of that name.
 
     Each name in `static_hosts` that a route covers goes to its `address` or `address:port` (default: the route's port),
-    exempt from the refusal of private addresses; other names are ignored.
+    exempt from the refusal of private addresses; other names are ignored. With `pipelock`, the address or folder of the
+    only way out, names are its business, and `static_hosts` too.
     """
     if not _is_folder(address):
         ipaddress.ip_address(address)
@@ -36,8 +39,10 @@ def specialise(config: bytes, *, address: str, static_hosts: Mapping[str, str], 
     for listener in resources["listeners"]:
         if "address" in listener:
             listener["address"] = _bound(listener["address"], address)
-        else:
+        elif not pipelock:
             resources["clusters"] += _pin(listener, resources["clusters"], static_hosts)
+    if pipelock:
+        _lead_to_pipelock(resources["clusters"], pipelock)
     return canonical_json(_moved(tree, base_dir))
 
 
@@ -86,6 +91,14 @@ def _bound(listening: Json, address: str) -> Json:
         # Whoever sees the folder may connect: the runtime shows it to the bottle's agent alone.
         return {"pipe": {"path": f"{address}/{socket['port_value']}", "mode": 0o666}}
     return {"socket_address": {**socket, "address": address}}
+
+
+def _lead_to_pipelock(clusters: list[Json], address: str) -> None:
+    cluster = next(cluster for cluster in clusters if cluster["name"] == PIPELOCK)
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    port = endpoint["address"]["socket_address"]["port_value"]
+    pipe, socket = {"pipe": {"path": f"{address}/{port}"}}, {"socket_address": {"address": address, "port_value": port}}
+    endpoint["address"] = pipe if _is_folder(address) else socket
 
 
 def _pin(listener: Json, clusters: list[Json], static_hosts: Mapping[str, str]) -> list[Json]:

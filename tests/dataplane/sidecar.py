@@ -37,8 +37,12 @@ def envoy_binary() -> str | None:
     return shutil.which("envoy")
 
 
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
 def authority(hosts: tuple[str, ...]) -> Authority:
-    return mint(hosts, bottle=BOTTLE, now=datetime.datetime.now(datetime.UTC))
+    return mint(hosts, bottle=BOTTLE, now=now())
 
 
 class Sidecar:
@@ -53,6 +57,8 @@ class Sidecar:
         secrets: Mapping[str, str] = {},
         static_hosts: Mapping[str, str] = {},
         edit: Edit = lambda config: None,
+        pipelock: int = 0,
+        inspector: bytes = b"",
     ) -> None:
         self.folder = folder
         self.routes = routes
@@ -61,9 +67,16 @@ class Sidecar:
         self.ca = folder / "bottle-ca.pem"
         self._write_material(upstream_ca)
         self.put_secrets(secrets)
+        self._path(material.PIPELOCK_CA).write_bytes(inspector)
         config = specialise(
-            render(PROFILE, routes), address="127.0.0.1", static_hosts=static_hosts, base_dir=str(folder)
+            render(PROFILE, routes, chained=bool(pipelock)),
+            address="127.0.0.1",
+            static_hosts=static_hosts,
+            base_dir=str(folder),
+            pipelock="127.0.0.1" if pipelock else "",
         )
+        if pipelock:
+            config = config.replace(b'"port_value": 8888', b'"port_value": %d' % pipelock)
         (folder / "envoy.json").write_bytes(self._on_free_ports(config, edit))
 
     def _write_material(self, upstream_ca: bytes) -> None:

@@ -41,7 +41,7 @@ class Recorder:
 
     def create(self, spec: LaunchSpec) -> Endpoints:
         self._step("create")
-        return Endpoints(addresses={"egress": "192.0.2.1"})
+        return Endpoints(addresses={"egress": "192.0.2.1"}, listens={})
 
     def remove(self, bottle: str, *, session: str = "") -> bool:
         self._step(f"remove {session}")

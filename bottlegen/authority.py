@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -17,8 +18,9 @@ from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
 from bottlegen.plan import Slot
 from bottlegen.routes import HostRules, RouteSet, Rule
-from bottlegen.sidecars import pipelock
+from bottlegen.sidecars import cred_proxy, pipelock
 from bottlegen.sidecars.egress import render, routes_json
+from bottlegen.tokens import TokenRoute
 from bottlegen.wording import shown
 
 Area = Literal["routes", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"]
@@ -29,7 +31,7 @@ AREAS: tuple[Area, ...] = (
 _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
 _CONFIG = "sidecars/egress/envoy.json"
-_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG})
+_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG, cred_proxy.FILE, pipelock.FILE})
 """Files whose content is judged by its meaning, or made of such content."""
 
 
@@ -116,6 +118,18 @@ class _Route(_Strict):
     tls_passthrough: bool
 
 
+class _TokenRoute(_Strict):
+    path: str
+    upstream: str
+    auth: _Auth
+    tls_passthrough: bool
+
+
+class _TokenRoutes(_Strict):
+    format: Annotated[Literal[1], Field()]
+    routes: list[_TokenRoute]
+
+
 class _Routes(_Strict):
     format: Annotated[Literal[1], Field()]
     routes: list[_Route]
@@ -131,7 +145,8 @@ def authority(bundle: Bundle) -> Authority:
         routes = _Routes.model_validate_json(bundle.data("routes.json"))
         tokens = _TOKENS.validate_json(bundle.data("tokens.json"), strict=True)
         env = _TOKENS.validate_json(bundle.data("agent/env.json"), strict=True)
-        hosts = tuple(_hosts(routes.routes, tokens))
+        by_path = [_as_route(route) for route in _by_path(bundle)]
+        hosts = tuple(_hosts([*routes.routes, *by_path], tokens))
     except (KeyError, ValueError, ValidationError) as e:
         what = (
             f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
@@ -159,15 +174,55 @@ def enforces_its_routes(bundle: Bundle) -> bool:
         slots=tuple(
             Slot(name=slot.name, token_ref="", scheme=slot.scheme, header=slot.header, hosts=tuple(slot.hosts))
             for slot in bundle.manifest.slots
+            if slot.sidecar == "egress"
         ),
+        tokens=tuple(map(_token_route, _by_path(bundle))),
     )
     chained = pipelock.NAME in bundle.manifest.services
     made = {
         "routes.json": routes_json(route_set),
         _CONFIG: render(bundle.manifest.name, route_set, chained=chained),
     }
+    if route_set.tokens:
+        made[cred_proxy.FILE] = cred_proxy.routes_file(route_set).data
     told = all(bundle.files[path].data == data for path, data in made.items())
     return told and (not chained or pipelock.enforces(bundle.data(pipelock.FILE), route_set))
+
+
+def _by_path(bundle: Bundle) -> list[_TokenRoute]:
+    """The paths of cred-proxy, none without one."""
+    if cred_proxy.FILE not in bundle.files:
+        return []
+    return _TokenRoutes.model_validate_json(bundle.data(cred_proxy.FILE)).routes
+
+
+def _as_route(route: _TokenRoute) -> _Route:
+    """What a path of cred-proxy gives the agent, said as for any other way to the host."""
+    made = _token_route(route)
+    return _Route(
+        name=route.path,
+        host=made.host,
+        port=made.port,
+        methods=[],
+        paths=[f"{made.upstream_path}**"] if made.upstream_path != "/" else [],
+        upstream=route.upstream,
+        auth=route.auth,
+        tls_passthrough=route.tls_passthrough,
+    )
+
+
+def _token_route(route: _TokenRoute) -> TokenRoute:
+    parts = urlsplit(route.upstream)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError("not an upstream")
+    return TokenRoute(
+        path=route.path,
+        host=parts.hostname,
+        port=parts.port or 443,
+        upstream_path=f"{parts.path}/",
+        slot=route.auth.slot,
+        tls_passthrough=route.tls_passthrough,
+    )
 
 
 def _host_rules(host: str, port: int, group: list[_Route]) -> HostRules:

@@ -77,7 +77,7 @@ def preview(profile: Profile, pins: Pins) -> Preview:
 def _preview(profile: Profile, pins: Pins) -> Preview:
     plan = PROVIDERS[profile.agent.template].provision(profile.agent, pins)
     _refuse_reserved(profile)
-    routes = compile_routes((*plan.egress_routes, *profile.routes))
+    routes = compile_routes((*plan.egress_routes, *profile.routes), profile.tokens)
     sidecars = tuple(made for sidecar in SIDECARS if (made := sidecar.prepare(profile, routes, pins)))
     env = _agent_env(profile, plan, sidecars)
     return Preview(
@@ -93,13 +93,15 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
 def _refuse_reserved(profile: Profile) -> None:
     """What a provider takes from the host's login goes to the hosts that the provider names, and to no other."""
     reserved = frozenset[str]().union(*(provider.token_refs for provider in PROVIDERS.values()))
+    named = [(route.origin, route.auth.token_ref) for route in profile.routes if route.auth]
+    named += [(token.origin, token.token_ref) for token in profile.tokens]
     problems = [
         Problem(
-            what=f"plan conflict: {route.origin} uses token_ref '{route.auth.token_ref}', which belongs to a provider",
+            what=f"plan conflict: {origin} uses token_ref '{token_ref}', which belongs to a provider",
             fix='name a secret of your own: token_ref = "…"',
         )
-        for route in profile.routes
-        if route.auth and route.auth.token_ref in reserved
+        for origin, token_ref in named
+        if token_ref in reserved
     ]
     if problems:
         raise PlanError(problems)

@@ -48,6 +48,18 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A secret for a service of a known kind. `url` is an instance's, for kinds that have several; `origin` is where it
+    stands, for messages, and `tls_passthrough` None leaves the word to the kind."""
+
+    kind: Literal["anthropic", "github", "gitea", "npm"]
+    token_ref: str
+    url: str = ""
+    tls_passthrough: bool | None = None
+    origin: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProvider:
     """What a profile says of its agent: `template` is a registry key, `auth_token` names a secret of the host.
 

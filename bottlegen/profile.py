@@ -8,8 +8,8 @@ from typing import Literal
 
 from bottlegen import diagnosis, inheritance
 from bottlegen.errors import PlanError, Problem, ProfileError, Where
-from bottlegen.plan import AgentProvider, Auth, Resources, Route
-from bottlegen.profile_schema import InspectionTable, ProfileTable, RouteTable
+from bottlegen.plan import AgentProvider, Auth, Resources, Route, Token
+from bottlegen.profile_schema import InspectionTable, ProfileTable, RouteTable, TokenTable
 from bottlegen.source import Source, read_file
 from bottlegen.wording import Keys, dotted, shown
 
@@ -49,6 +49,7 @@ class Profile:
     agent: AgentProvider
     resources: Resources
     routes: tuple[Route, ...] = ()
+    tokens: tuple[Token, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     inspection: Inspection | None = None
     workspace: Workspace = Workspace()
@@ -67,10 +68,14 @@ class Profile:
 
     def _with_lines(self, problem: Problem) -> Problem:
         what, first = problem.what, problem.where
-        for index, route in enumerate(self.routes):
-            if route.origin and route.origin in what:
-                where = self.where("egress", "routes", index)
-                what = what.replace(route.origin, f"{where.file}:{where.line} {where.field}")
+        named: list[tuple[Keys, str]] = [
+            (("egress", "routes", index), route.origin) for index, route in enumerate(self.routes)
+        ]
+        named += [(("tokens", index), token.origin) for index, token in enumerate(self.tokens)]
+        for keys, origin in named:
+            if origin and origin in what:
+                where = self.where(*keys)
+                what = what.replace(origin, f"{where.file}:{where.line} {where.field}")
                 first = first or where
         return Problem(what=what, where=first, fix=problem.fix)
 
@@ -142,9 +147,10 @@ def _provider_problems(
 
 
 def _where(sources: Sequence[Source], keys: Keys) -> Where:
-    if keys[:2] == ("egress", "routes") and len(keys) > 2 and isinstance(keys[2], int):
-        source, index = inheritance.route_owners(sources)[keys[2]]
-        return source.where((*keys[:2], index, *keys[3:]))
+    for added in inheritance.ADDED_UP:
+        if keys[: len(added)] == added and len(keys) > len(added) and isinstance(at := keys[len(added)], int):
+            source, index = inheritance.owners(sources, added)[at]
+            return source.where((*added, index, *keys[len(added) + 1 :]))
     holders = (source for source in reversed(sources) if source.holds(keys))
     return next(holders, sources[-1]).where(keys)
 
@@ -152,7 +158,7 @@ def _where(sources: Sequence[Source], keys: Keys) -> Where:
 def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Profile:
     provider, workspace, resources = table.agent_provider, table.workspace, table.resources
     assert provider.template is not None  # checked on the merged data
-    owners = inheritance.route_owners(sources)
+    owners = inheritance.owners(sources, ("egress", "routes"))
     return Profile(
         name=name,
         agent=AgentProvider(
@@ -166,6 +172,10 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
             _route(route, f"{source.name} {dotted(('egress', 'routes', index))}")
             for route, (source, index) in zip(table.egress.routes, owners, strict=True)
         ),
+        tokens=tuple(
+            _token(token, f"{source.name} {dotted(('tokens', index))}")
+            for token, (source, index) in zip(table.tokens, inheritance.owners(sources, ("tokens",)), strict=True)
+        ),
         env=tuple(sorted(table.env.items())),
         inspection=_inspection(table.pipelock) if table.pipelock else None,
         workspace=Workspace(
@@ -176,6 +186,16 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
         isolation=table.isolation,
         home=table.home,
         sources=sources,
+    )
+
+
+def _token(table: TokenTable, origin: str) -> Token:
+    return Token(
+        kind=table.kind,
+        token_ref=table.token_ref,
+        url=table.url or "",
+        tls_passthrough=table.pipelock.tls_passthrough,
+        origin=origin,
     )
 
 

@@ -1,8 +1,8 @@
 """The form of a profile file: every field with its type, rule, default and description, also for the reference."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from bottlegen import fields, hostname
 from bottlegen.wording import Refusal
@@ -112,6 +112,28 @@ class RouteTable(_Table):
     pipelock: PipelockTable = Field(default=PipelockTable(), description="Settings of the inspecting proxy.")
 
 
+class TokenTable(_Table):
+    """A secret for a service of a known kind: `cred-proxy` adds it, and the agent's tools find their way there."""
+
+    kind: Literal["anthropic", "github", "gitea", "npm"] = Field(
+        description="Which service: its addresses, the path that stands for it, and how it wants its token."
+    )
+    token_ref: TokenRef = Field(description="Name of the secret on the host; never its value.")
+    url: Annotated[str, AfterValidator(hostname.instance_url)] | None = Field(
+        default=None,
+        description="Address of the instance, such as `https://git.example.org`: for `gitea`, which needs it.",
+    )
+    pipelock: PipelockTable = Field(default=PipelockTable(), description="Settings of the inspecting proxy.")
+
+    @model_validator(mode="after")
+    def _url_for_gitea(self) -> Self:
+        if self.kind == "gitea" and not self.url:
+            raise Refusal("kind 'gitea' needs the url of its instance", 'url = "https://git.example.org"')
+        if self.kind != "gitea" and self.url:
+            raise Refusal(f"kind '{self.kind}' has one address and takes no url", "remove url")
+        return self
+
+
 class EgressTable(_Table):
     """The agent's only way out."""
 
@@ -178,12 +200,15 @@ class ProfileTable(_Table):
     ] = Field(
         default=[],
         description="Profiles to start from: paths relative to this file, a later one wins over an earlier one and "
-        "this file over all. Tables are merged, routes and read-only paths added up, everything else replaced.",
+        "this one over all. Tables are merged; lists of tables and read-only paths are added up, the rest is replaced.",
     )
     agent_provider: AgentProviderTable = Field(
         default=AgentProviderTable(), description="Which agent the bottle serves."
     )
     egress: EgressTable = Field(default=EgressTable(), description="The agent's only way out.")
+    tokens: list[TokenTable] = Field(
+        default=[], description="Secrets by kind of service, in the order that counts; each kind once, `gitea` by host."
+    )
     pipelock: InspectionTable | None = Field(
         default=None, description="Scans what leaves the bottle for secrets; left out, nothing is scanned."
     )

@@ -8,7 +8,7 @@ from bottlegen.plan import PROXY_PORT, TRANSPARENT_PORT, Image, Listening, Rende
 from bottlegen.profile import Profile
 from bottlegen.render import canonical_json
 from bottlegen.routes import HostRules, RouteSet, Rule
-from bottlegen.sidecars import pipelock
+from bottlegen.sidecars import cred_proxy, pipelock
 from bottlegen.sidecars.envoy_front import connect_listener, inner_cluster, transparent_listener
 from bottlegen.sidecars.envoy_inner import inner_listener
 from bottlegen.sidecars.envoy_types import Json, extension
@@ -44,6 +44,7 @@ def render(profile_name: str, routes: RouteSet, *, chained: bool = False) -> byt
     if 443 in ports:
         listeners.append(transparent_listener())
     listeners += [inner_listener(profile_name, port, routes, unread) for port in ports]
+    listeners += [cred_proxy.listener(profile_name, routes, chained=chained)] if routes.tokens else []
     listeners += hops(routes) if chained else []
     return canonical_json(
         {
@@ -110,9 +111,16 @@ def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan:
         files=(
             RenderedFile(path="sidecars/egress/envoy.json", data=render(profile.name, routes, chained=chained)),
             RenderedFile(path="routes.json", data=routes_json(routes), mode=0o600),
+            *([cred_proxy.routes_file(routes)] if routes.tokens else []),
         ),
         networks=("bottle", "chain") if chained else ("bottle", "outside"),
-        listening=Listening(ports=(PROXY_PORT, TRANSPARENT_PORT), config=CONFIG, trust=UPSTREAM_CA),
+        listening=Listening(
+            ports=(PROXY_PORT, TRANSPARENT_PORT, *((cred_proxy.PORT,) if routes.tokens else ())),
+            names=(cred_proxy.NAME,) if routes.tokens else (),
+            config=CONFIG,
+            trust=UPSTREAM_CA,
+        ),
+        agent=cred_proxy.agent_share(routes),
         tmpfs=((BASE, _TMPFS_BYTES), ("/tmp", _TMPFS_BYTES)),  # noqa: S108 - in the sidecar
         resources=Resources(cpus=2, memory=_MEMORY_BYTES, pids=64),
         slots=routes.slots,

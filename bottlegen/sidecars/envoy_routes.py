@@ -8,7 +8,7 @@ from bottlegen.plan import Slot
 from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars.envoy_answers import AMBIGUOUS_PATH, ECHO_METHOD, misdirected, unknown_request
 from bottlegen.sidecars.envoy_types import ROUTE_FILTER, Json, answer, decided, typed
-from bottlegen.sidecars.envoy_upstream import names
+from bottlegen.sidecars.envoy_upstream import cluster_names
 
 CREDENTIAL_HEADERS = frozenset(
     {
@@ -69,7 +69,7 @@ def _is_within(other: HostRules, rules: HostRules) -> bool:
 
 def _routes(profile: str, rules: HostRules, slots: tuple[Slot, ...], unread: tuple[str, ...] | None) -> Iterator[Json]:
     injected = {slot.name: slot.header.lower() for slot in slots}
-    ways = names(rules, chained=unread is not None)
+    ways = cluster_names(rules.port, passed=rules.tls_passthrough, chained=unread is not None)
     if rules.restricts_paths:
         yield {
             "name": "ambiguous-path",

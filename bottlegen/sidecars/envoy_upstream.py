@@ -3,7 +3,7 @@
 from functools import cache
 
 from bottlegen.render import Fixed
-from bottlegen.routes import HostRules, RouteSet
+from bottlegen.routes import RouteSet
 from bottlegen.sidecars.envoy_types import (
     FORWARD_PROXY_CLUSTER,
     HTTP_OPTIONS,
@@ -83,12 +83,12 @@ def dns_cache() -> Json:
     )
 
 
-def names(rules: HostRules, *, chained: bool) -> tuple[str, str]:
+def cluster_names(port: int, *, passed: bool, chained: bool) -> tuple[str, str]:
     """The clusters that lead to a host: the one to use, and its HTTP/1.1 twin for websockets."""
     if not chained:
         return UP, UP_H1
-    way = PASSED if rules.tls_passthrough else INSPECTED
-    return f"{way}_{rules.port}", f"{way}_h1_{rules.port}"
+    way = PASSED if passed else INSPECTED
+    return f"{way}_{port}", f"{way}_h1_{port}"
 
 
 def clusters(routes: RouteSet, *, chained: bool) -> list[Json]:
@@ -104,7 +104,7 @@ def clusters(routes: RouteSet, *, chained: bool) -> list[Json]:
             ),
         }
         return _twins((UP, UP_H1), discovery, UPSTREAM_CA)
-    ways = {(names(rules, chained=True), rules.tls_passthrough, rules.port) for rules in routes.hosts}
+    ways = {(cluster_names(port, passed=passed, chained=True), passed, port) for _, port, passed in routes.destinations}
     made = [
         cluster
         for pair, passed, port in sorted(ways)
@@ -116,8 +116,8 @@ def clusters(routes: RouteSet, *, chained: bool) -> list[Json]:
 
 def hops(routes: RouteSet) -> list[Json]:
     """A listener for each port, through which a connection for a host of ours becomes a tunnel of pipelock's to it."""
-    ports = sorted({rules.port for rules in routes.hosts})
-    return [_hop(port, sorted(rules.host for rules in routes.hosts if rules.port == port)) for port in ports]
+    ports = sorted({port for _, port, _ in routes.destinations})
+    return [_hop(each, [host for host, port, _ in routes.destinations if port == each]) for each in ports]
 
 
 def _hop(port: int, hosts: list[str]) -> Json:

@@ -53,14 +53,9 @@ def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | Non
 
 def injected_headers(routes: RouteSet) -> tuple[str, ...]:
     """Headers that carry a credential of ours to a host that is inspected: pipelock must not take them for a leak."""
-    names = {
-        routes.slot(rule.slot).header.lower()
-        for rules in routes.hosts
-        if not rules.tls_passthrough
-        for rule in rules.rules
-        if rule.slot
-    }
-    return tuple(sorted(names))
+    used = {rule.slot for rules in routes.hosts if not rules.tls_passthrough for rule in rules.rules if rule.slot}
+    used |= {route.slot for route in routes.tokens if not route.tls_passthrough}
+    return tuple(sorted({routes.slot(name).header.lower() for name in used}))
 
 
 def render(profile_name: str, inspection: Inspection, routes: RouteSet) -> bytes:
@@ -99,7 +94,7 @@ def render(profile_name: str, inspection: Inspection, routes: RouteSet) -> bytes
 
 
 def _hosts(routes: RouteSet, *, passed: bool | None = None) -> list[str]:
-    return sorted({rules.host for rules in routes.hosts if passed is None or rules.tls_passthrough == passed})
+    return sorted({host for host, _, passes in routes.destinations if passed is None or passes == passed})
 
 
 def _destinations(routes: RouteSet) -> Json:

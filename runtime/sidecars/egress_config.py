@@ -13,7 +13,9 @@ from typing import Any
 
 from bottlegen.render import canonical_json
 from bottlegen.secret import Secret
+from bottlegen.sidecars.cred_proxy import NAME as CRED_PROXY
 from bottlegen.sidecars.envoy_front import ANY_ADDRESS
+from bottlegen.sidecars.envoy_types import RESOLVER
 from bottlegen.sidecars.envoy_upstream import PIPELOCK, UP, UP_H1
 from bottlegen.sidecars.material import BASE, token_file
 from runtime.host import split_address
@@ -39,6 +41,8 @@ def specialise(
     for listener in resources["listeners"]:
         if "address" in listener:
             listener["address"] = _bound(listener["address"], address)
+            if listener["name"] == CRED_PROXY and not pipelock:
+                resources["clusters"] += _pin_paths(listener, resources["clusters"], static_hosts)
         elif not pipelock:
             resources["clusters"] += _pin(listener, resources["clusters"], static_hosts)
     if pipelock:
@@ -119,6 +123,23 @@ def _pin(listener: Json, clusters: list[Json], static_hosts: Mapping[str, str]) 
         _lead(chain, {template["name"]: _static_name(template, name, port) for template in templates})
         made += [_static(template, name, port, *split_address(target, port)) for template in templates]
     return made
+
+
+def _pin_paths(listener: Json, clusters: list[Json], static_hosts: Mapping[str, str]) -> list[Json]:
+    """The same for the paths of cred-proxy, each of which names its host: as one to ask, no longer to resolve."""
+    template = next(cluster for cluster in clusters if cluster["name"] == UP)
+    made: dict[str, Json] = {}
+    for route in _hosts(listener["filter_chains"][0])[0]["routes"]:
+        asked = route.get("typed_per_filter_config", {}).get(RESOLVER, {}).get("host_rewrite_literal", "")
+        name, _, port = asked.partition(":")
+        if name not in static_hosts:
+            continue
+        del route["typed_per_filter_config"][RESOLVER]
+        cluster = _static(template, name, int(port or 443), *split_address(static_hosts[name], int(port or 443)))
+        made[cluster["name"]] = cluster
+        route["route"] |= {"cluster": cluster["name"], "host_rewrite_literal": asked}
+    have = {cluster["name"] for cluster in clusters}
+    return [cluster for name, cluster in made.items() if name not in have]
 
 
 def _server_name(chain: Json) -> str:

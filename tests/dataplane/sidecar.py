@@ -46,7 +46,7 @@ def authority(hosts: tuple[str, ...]) -> Authority:
 
 
 class Sidecar:
-    """One running Envoy. `proxy` and `transparent` are its ports; `ca` the file a client trusts."""
+    """One running Envoy. `proxy`, `transparent` and `cred_proxy` are its ports; `ca` the file a client trusts."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Sidecar:
         self.folder = folder
         self.routes = routes
         self.schemes = {slot.name: slot.scheme for slot in routes.slots}
-        self.proxy, self.transparent = closed_port(), closed_port()
+        self.proxy, self.transparent, self.cred_proxy = closed_port(), closed_port(), closed_port()
         self.ca = folder / "bottle-ca.pem"
         self._write_material(upstream_ca)
         self.put_secrets(secrets)
@@ -95,7 +95,7 @@ class Sidecar:
 
     def _on_free_ports(self, config: bytes, edit: Edit) -> bytes:
         tree = json.loads(config)
-        ports = {"connect": self.proxy, "transparent": self.transparent}
+        ports = {"connect": self.proxy, "transparent": self.transparent, "cred-proxy": self.cred_proxy}
         for listener in tree["static_resources"]["listeners"]:
             if listener["name"] in ports:
                 assert listener["address"]["socket_address"]["address"] == "127.0.0.1"

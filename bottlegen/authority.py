@@ -297,6 +297,9 @@ def _service_facts(name: str, service: Service) -> Iterator[Fact]:
     command = " ".join(map(shown_whole, service.command))
     yield Fact(area="agent" if name == "agent" else "images", name=f"{name} command", value=command)
     yield Fact(area="images", name=f"{name} base image", value=shown_whole(service.image.base))
+    if rootfs := service.image.rootfs:
+        value = f"{rootfs.kind} {shown_whole(rootfs.name)} {rootfs.hash}"
+        yield Fact(area="images", name=f"{name} rootfs", value=value)
     for artifact in service.image.artifacts:
         pinned = f"{artifact.version} {_short(artifact.model_dump_json())}"
         yield Fact(area="images", name=f"{name} {artifact.package} for {artifact.platform}", value=pinned)

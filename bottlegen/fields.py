@@ -4,7 +4,7 @@ import math
 import re
 from urllib.parse import unquote
 
-from bottlegen import agent_env, paths, secret_shapes
+from bottlegen import agent_env, nar, paths, secret_shapes
 from bottlegen.wording import Refusal, shown
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")
@@ -121,10 +121,9 @@ def argument(text: str) -> str:
     return _not_secret(text, "command argument")
 
 
-def relative_path(text: str) -> str:
+def relative_path(text: str, fix: str = 'write it relative to the workspace, like "src/generated"') -> str:
     """A path below the directory it starts from, without './' and doubled or trailing slashes."""
     decoded = _decoded(text)
-    fix = 'write it relative to the workspace, like "src/generated"'
     if not text.strip():
         raise Refusal("path is empty", 'write "." for the directory itself')
     if len(text) > _LONGEST_PATH:
@@ -138,6 +137,27 @@ def relative_path(text: str) -> str:
     if ".." in decoded.split("/"):
         raise Refusal(f"path {shown(text)} leaves its directory ('..')", fix)
     return "/".join(part for part in text.split("/") if part not in ("", ".")) or "."
+
+
+def rootfs_name(text: str) -> str:
+    """A path below the project: it stands in bundles, so no host's own path can stand in its place."""
+    fix = (
+        'write it relative to the project, like "images/agent.tar"\n'
+        'where it lies elsewhere on this host is for host.toml: [rootfs] "NAME" = "/…"'
+    )
+    name = relative_path(text, fix)
+    if name == ".":
+        raise Refusal("path is the project itself", fix)
+    return name
+
+
+def nar_hash(text: str) -> str:
+    """The one spelling of a Nix archive hash; other spellings of the same are told it."""
+    if nar.parse_sri(text):
+        return text
+    digest = nar.parse_other(text)
+    fix = f'hash = "{nar.sri(digest)}"' if digest else "bottlegen hash --path PATH, which prints it"
+    raise Refusal(f"hash {shown(text)} is no SHA-256 in the form 'sha256-…'", fix)
 
 
 def _decoded(text: str) -> str:

@@ -19,6 +19,11 @@ class Place:
     profile: Path
     bundle: Path
 
+    @property
+    def root(self) -> Path:
+        """The project: what holds `profiles` and `bundles`."""
+        return self.bundle.parent.parent
+
 
 def shipped() -> Path:
     """The folder whose `profiles/` and `bundles/` come with bottlegen: inside a wheel, or the checkout itself."""

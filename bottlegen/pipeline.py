@@ -32,8 +32,8 @@ ROUTES_FILE = "routes.json"
 TOKENS_FILE = "tokens.json"
 HOME_FOLDER = "agent/home"
 
-MANIFEST_FORMAT = 2
-"""Counts changes of the manifest's shape; bottlegen/manifest.py reads it, strictly."""
+MANIFEST_FORMAT, FORMAT_WITH_ROOTFS = 2, 3
+"""Count changes of the manifest's shape; bottlegen/manifest.py reads it, strictly."""
 
 _Document = dict[str, object]
 
@@ -155,7 +155,7 @@ def _bundle(
     home = _home_files(plan, sidecars)
     # Plain data: the models that read a manifest cost more to make than all the rest of a build.
     manifest = {
-        "format": MANIFEST_FORMAT,
+        "format": FORMAT_WITH_ROOTFS if profile.rootfs else MANIFEST_FORMAT,
         "name": profile.name,
         "provider": profile.agent.template,
         "runtime": profile.runtime,
@@ -163,7 +163,7 @@ def _bundle(
         "home": profile.home,
         "workspace": _workspace(profile),
         "services": {
-            "agent": _agent_service(plan, env, profile.resources),
+            "agent": _agent_service(plan, env, profile),
             **{sidecar.name: _sidecar_service(sidecar) for sidecar in sidecars},
         },
         "slots": [
@@ -179,10 +179,11 @@ def _bundle(
         ],
         "home_files": [{"path": file.path, "mode": f"{file.mode:03o}", "keep": file.keep} for file in home],
     }
-    return assemble(manifest, _files(plan, home, env, sidecars))
+    return assemble(manifest, _files(profile, plan, home, env, sidecars))
 
 
 def _files(
+    profile: Profile,
     plan: ProvisionPlan,
     home: tuple[AgentFile, ...],
     env: Mapping[str, str],
@@ -194,10 +195,10 @@ def _files(
         data=canonical_json({slot.name: slot.token_ref for sidecar in sidecars for slot in sidecar.slots}),
     )
     yield from map(_home_file, home)
-    yield from _context("agent")
+    yield from _context("agent", "rootfs" if profile.rootfs else "agent")
     yield from plan.image_files
     for sidecar in sidecars:
-        yield from _context(sidecar.name)
+        yield from _context(sidecar.name, sidecar.name)
         yield from sidecar.files
         if sidecar.env:
             yield RenderedFile(path=_env_file(sidecar), data=canonical_json(dict(sidecar.env)))
@@ -208,10 +209,11 @@ def _home_file(file: AgentFile) -> RenderedFile:
 
 
 @cache
-def _context(name: str) -> tuple[RenderedFile, ...]:
-    """The image context of a service, as files of the bundle; part of this code. All sidecars have `images/sidecar`."""
+def _context(name: str, source: str) -> tuple[RenderedFile, ...]:
+    """The image context `bottlegen/images/<source>` as the bundle's `images/<name>`; all sidecars have `images/sidecar`
+    besides. Part of this code."""
     images = Path(__file__).parent / "images"
-    folders = (images / name,) if name == "agent" else (images / name, images / "sidecar")
+    folders = (images / source,) if name == "agent" else (images / source, images / "sidecar")
     return tuple(
         RenderedFile(path=f"images/{name}/{path.name}", data=path.read_bytes(), mode=_static_mode(path))
         for path in sorted(path for folder in folders for path in folder.iterdir())
@@ -233,16 +235,16 @@ def _workspace(profile: Profile) -> _Document:
     }
 
 
-def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], resources: Resources) -> _Document:
+def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], profile: Profile) -> _Document:
     return {
-        "image": _image(plan.image),
+        "image": _image(plan.image) | ({"rootfs": asdict(profile.rootfs)} if profile.rootfs else {}),
         "command": plan.command,
         "env": sorted(env),
         "env_file": ENV_FILE,
         "networks": ["bottle"],
         "listening": None,
         "tmpfs": dict(_AGENT_TMPFS),
-        "limits": _limits(resources),
+        "limits": _limits(profile.resources),
         "hardening": _hardening("workspace-owner"),
     }
 

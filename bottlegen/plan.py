@@ -102,6 +102,18 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rootfs:
+    """What an agent's root is instead of an image's: a tree, or an archive of layers, by its Nix archive hash (SRI).
+
+    `name` is a relative path: where it lies below the project, unless the host has it elsewhere.
+    """
+
+    kind: Literal["directory", "archive"]
+    name: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image built from a folder of the bundle plus pinned artifacts; `base` floats until the host locks it."""
 

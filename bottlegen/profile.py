@@ -8,8 +8,8 @@ from typing import Literal
 
 from bottlegen import diagnosis, inheritance
 from bottlegen.errors import PlanError, Problem, ProfileError, Where
-from bottlegen.plan import AgentProvider, Auth, Resources, Route, Token
-from bottlegen.profile_schema import InspectionTable, ProfileTable, RouteTable, TokenTable
+from bottlegen.plan import AgentProvider, Auth, Resources, Rootfs, Route, Token
+from bottlegen.profile_schema import InspectionTable, ProfileTable, RootfsTable, RouteTable, TokenTable
 from bottlegen.source import Source, read_file
 from bottlegen.wording import Keys, dotted, shown
 
@@ -50,6 +50,7 @@ class Profile:
     resources: Resources
     routes: tuple[Route, ...] = ()
     tokens: tuple[Token, ...] = ()
+    rootfs: Rootfs | None = None
     env: tuple[tuple[str, str], ...] = ()
     inspection: Inspection | None = None
     workspace: Workspace = Workspace()
@@ -104,7 +105,9 @@ def load(
             Problem(what=what, where=Where(file=path), fix="name the file with a-z, 0-9 and '-', at most 63 characters")
         )
     if sources:
-        problems += _provider_problems(sources, provider_fields, complete=inheritance.complete(path, sources))
+        complete = inheritance.complete(path, sources)
+        problems += _provider_problems(sources, provider_fields, complete=complete)
+        problems += _rootfs_problems(sources, complete=complete)
     if problems:
         raise ProfileError(_first(problems))
     table = tables[0] if len(tables) == 1 else ProfileTable.model_validate(inheritance.merged(sources))
@@ -146,6 +149,28 @@ def _provider_problems(
             )
 
 
+def _rootfs_problems(sources: Sequence[Source], *, complete: bool) -> Iterator[Problem]:
+    """A rootfs is one thing with one hash, whichever files of `extends` say which part of it."""
+    rootfs = inheritance.merged(sources).get("rootfs")
+    if not isinstance(rootfs, dict):
+        return
+    kinds = sorted({"directory", "archive"} & rootfs.keys())
+    if len(kinds) > 1:
+        first, second = (_where(sources, ("rootfs", kind)) for kind in kinds)
+        what = f"the rootfs is both an archive ({first.file}:{first.line}) and a directory"
+        yield Problem(what=what, where=second, fix="remove one of the two")
+    elif not kinds and complete:
+        what = "missing field 'directory' or 'archive': it says what the agent's root is"
+        yield Problem(
+            what=what, where=_where(sources, ("rootfs",)), fix='add directory = "…" or archive = "…" to rootfs'
+        )
+    if "hash" not in rootfs and complete:
+        path = shown(str(rootfs[kinds[0]])) if kinds else "PATH"
+        fix = f'add hash = "sha256-…" to rootfs, which is printed by:\nbottlegen hash --path {path}'
+        what = "missing field 'hash': no rootfs starts that is not the one meant"
+        yield Problem(what=what, where=_where(sources, ("rootfs",)), fix=fix)
+
+
 def _where(sources: Sequence[Source], keys: Keys) -> Where:
     for added in inheritance.ADDED_UP:
         if keys[: len(added)] == added and len(keys) > len(added) and isinstance(at := keys[len(added)], int):
@@ -176,6 +201,7 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
             _token(token, f"{source.name} {dotted(('tokens', index))}")
             for token, (source, index) in zip(table.tokens, inheritance.owners(sources, ("tokens",)), strict=True)
         ),
+        rootfs=_rootfs(table.rootfs),
         env=tuple(sorted(table.env.items())),
         inspection=_inspection(table.pipelock) if table.pipelock else None,
         workspace=Workspace(
@@ -208,6 +234,14 @@ def _inspection(table: InspectionTable) -> Inspection:
         max_response=table.max_response,
         requests_per_minute=table.requests_per_minute,
     )
+
+
+def _rootfs(table: RootfsTable) -> Rootfs | None:
+    if table.hash is None:
+        return None
+    if table.directory is not None:
+        return Rootfs(kind="directory", name=table.directory, hash=table.hash)
+    return Rootfs(kind="archive", name=table.archive or "", hash=table.hash)
 
 
 def _route(table: RouteTable, origin: str) -> Route:

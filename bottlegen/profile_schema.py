@@ -25,6 +25,7 @@ Method = Annotated[str, AfterValidator(fields.method)]
 PathRule = Annotated[str, AfterValidator(fields.path_pattern)]
 TokenRef = Annotated[str, AfterValidator(fields.token_ref)]
 RelativePath = Annotated[str, AfterValidator(fields.relative_path)]
+RootfsName = Annotated[str, AfterValidator(fields.rootfs_name)]
 
 
 _SIZE_SCHEMA = WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]{1,9}[KMGT]iB$"})
@@ -164,6 +165,29 @@ class AgentProviderTable(_Table):
     )
 
 
+class RootfsTable(_Table):
+    """A root of your own for the agent instead of the image that bottlegen builds: one of `directory` and `archive`.
+
+    A bottle starts when what this host has there is what `hash` says, and in no other case. See `docs/nix.md`.
+    """
+
+    directory: RootfsName | None = Field(
+        default=None,
+        description="Tree with all that the agent needs, relative to the project (the folder that holds `profiles`), "
+        "or a link to one. `host.toml` can say that it lies elsewhere.",
+    )
+    archive: RootfsName | None = Field(
+        default=None,
+        description="Image as `docker save` or Nix's `dockerTools` write it, or an OCI layout, as one tar file, "
+        "relative to the project. Its files count, not its settings.",
+    )
+    hash: Annotated[str, AfterValidator(fields.nar_hash)] | None = Field(
+        default=None,
+        description="SHA-256 of its Nix archive as `sha256-…`: what `bottlegen hash --path PATH` prints, "
+        "and `nix hash path`.",
+    )
+
+
 class WorkspaceTable(_Table):
     """The directory the agent works in."""
 
@@ -212,6 +236,7 @@ class ProfileTable(_Table):
     pipelock: InspectionTable | None = Field(
         default=None, description="Scans what leaves the bottle for secrets; left out, nothing is scanned."
     )
+    rootfs: RootfsTable = Field(default=RootfsTable(), description="A root of your own for the agent.")
     env: dict[Annotated[str, AfterValidator(fields.env_name)], Annotated[str, AfterValidator(fields.env_value)]] = (
         Field(
             default={},

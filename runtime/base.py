@@ -33,7 +33,8 @@ class LaunchSpec:
     folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_images` overrides the
     `base` of every image when not empty. `terminal_env` is TERM and its like, the only host variables that pass.
     `protected` are folders below `workspace` that the agent may read and not change. `static_hosts` are fixed
-    addresses of names, for sidecars that resolve names themselves.
+    addresses of names, for sidecars that resolve names themselves. `rootfs_at` are the places where the rootfs of the
+    bundle may lie on this host; `rootfs` is the verified tree once the start has one, and a runtime takes no other.
     """
 
     bottle: str
@@ -49,6 +50,8 @@ class LaunchSpec:
     terminal_env: tuple[tuple[str, str], ...]
     protected: tuple[Path, ...] = ()
     static_hosts: tuple[tuple[str, str], ...] = ()
+    rootfs_at: tuple[Path, ...] = ()
+    rootfs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bottlegen import nar
@@ -22,6 +23,16 @@ def build_place(place: Place, read: Callable[[str], bytes] = read_file) -> Bundl
     return build(load_profile(shown(place.profile), read), load())
 
 
+def with_lines(problem: Problem, place: Place) -> Problem:
+    """`problem` with the line of the profile where the field stands that a runtime names: it knows none itself."""
+    from bottlegen.pipeline import load_profile
+
+    if problem.where is None or problem.where.file != place.name or not problem.where.field:
+        return problem
+    where = load_profile(shown(place.profile)).where(*problem.where.field.split("."))
+    return replace(problem, where=where)
+
+
 def hash_of(asked: str, cwd: Path) -> str:
     """SRI hash of the bundle that the profile `asked` builds now."""
     return build_place(place_of(asked, cwd)).hash
@@ -30,14 +41,29 @@ def hash_of(asked: str, cwd: Path) -> str:
 def nix_forms(asked: str, cwd: Path) -> str:
     """The same hash in the forms that Nix prints, and the path at which a Nix store would hold the bundle."""
     place = place_of(asked, cwd)
-    digest = build_place(place).digest
-    return "\n".join(
-        (
-            f"sri     {nar.sri(digest)}",
-            f"base32  sha256:{nar.base32(digest)}",
-            f"path    {nar.store_path(digest, place.name)}",
-        )
+    return _forms(build_place(place).digest, place.name)
+
+
+def _forms(digest: bytes, name: str) -> str:
+    lines = (
+        f"sri     {nar.sri(digest)}",
+        f"base32  sha256:{nar.base32(digest)}",
+        f"path    {nar.store_path(digest, name)}",
     )
+    return "\n".join(lines)
+
+
+def hash_of_path(asked: str, *, nix: bool, cwd: Path) -> str:
+    """The hash that a profile would have to declare for the rootfs at `asked`; a link to it is followed."""
+    from runtime import tree
+    from runtime.progress import make_progress
+
+    path = (cwd / asked).resolve()
+    if not path.exists():
+        raise UsageError(f"there is nothing at '{asked}'", fix="--path with a folder, or an archive")
+    with make_progress().step(f"hash {asked}") as step:
+        digest = tree.digest(path, tell=step.advance)
+    return _forms(digest, Path(asked).name or path.name) if nix else nar.sri(digest)
 
 
 def place_of(asked: str, cwd: Path) -> Place:

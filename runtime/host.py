@@ -110,7 +110,16 @@ class HostConfig(_Strict):
     upstream: Upstream = Upstream()
     images: Images = Images()
     docker: Docker = Docker()
+    rootfs: dict[str, str] = Field(default_factory=dict)
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
+
+    @field_validator("rootfs")
+    @classmethod
+    def _places(cls, rootfs: dict[str, str]) -> dict[str, str]:
+        for name, path in rootfs.items():
+            if not path.startswith(("/", "~/")):
+                raise ValueError(f"'{path}' of '{name}' does not begin with / or ~/")
+        return rootfs
 
 
 def config_path(env: Mapping[str, str], home: Path) -> Path:

@@ -52,6 +52,7 @@ def _document(view: Preview) -> dict[str, object]:
         "sidecars": list(view.sidecars),
         "env": dict(view.env),
         "hidden_env": list(view.hidden),
+        "rootfs": manifest.rootfs.model_dump() if manifest.rootfs else None,
         "home_files": [file.path for file in manifest.home_files],
         "workspace": manifest.workspace.model_dump(),
         "home": manifest.home,
@@ -90,6 +91,8 @@ def _write(view: Preview, console: "Console") -> None:
     agent = view.bundle.manifest.services["agent"]
     console.print(f"[bold]{view.bundle.manifest.name}[/]  {view.bundle.hash}")
     console.print(f"runs       {escape(' '.join(agent.command))}")
+    if rootfs := view.bundle.manifest.rootfs:
+        console.print(f"rootfs     {rootfs.kind} {escape(rootfs.name)}  {rootfs.hash}")
     console.print(f"sidecars   {', '.join(view.sidecars)}")
     console.print(_limits_line(view))
     rows = [_row(host, rule, view) for host in view.routes.hosts for rule in host.rules]

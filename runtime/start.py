@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bottlegen.bundle import Bundle
-from bottlegen.errors import BottlegenError, Problem, SecretError
+from bottlegen.errors import BottlegenError, Problem, RuntimeFailure, SecretError
 from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
@@ -21,6 +21,7 @@ from bottlegen.sidecars.pipelock import NAME as PIPELOCK
 from runtime import ca, secrets, sidecars
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
 from runtime.host import Host
+from runtime.rootfs import RootfsStore
 from runtime.sidecars import egress
 from runtime.sidecars.begin import Begin
 from runtime.signals import uninterrupted
@@ -75,6 +76,7 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
     runtime.check(spec)
     sidecars.check(spec.bundle, host.config.upstream.hosts)
     gathered = gather(spec.bundle, host)
+    spec = _rooted(spec, host, progress)
     runtime.prepare(spec, progress)
     try:
         with progress.step(f"start bottle {spec.bottle}"):
@@ -82,6 +84,17 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
     except BaseException:
         _undo(spec, runtime)
         raise
+
+
+def _rooted(spec: LaunchSpec, host: Host, progress: Progress) -> LaunchSpec:
+    """`spec` with the verified tree of its rootfs, where the bundle names one: no runtime looks for it itself."""
+    folder = host.cache / "rootfs"
+    if spec.workspace and spec.bundle.manifest.rootfs and folder.resolve().is_relative_to(spec.workspace.resolve()):
+        raise RuntimeFailure(
+            f"the cache '{folder}' lies in the workspace, so an agent could change the rootfs of others",
+            fix="set XDG_CACHE_HOME to a folder elsewhere, or --workspace",
+        )
+    return replace(spec, rootfs=RootfsStore(folder).have(spec.bundle.manifest, spec.rootfs_at, progress))
 
 
 def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.bundle import Bundle, differences, read, write
-from bottlegen.errors import BundleError, UsageError
+from bottlegen.errors import BundleError, RuntimeFailure, UsageError
 from bottlegen.locate import Place, stands_for
 from bottlegen.wording import shown
+from runtime import rootfs
 from runtime.base import LaunchSpec, Runtime
-from runtime.build import build_place, place_of
+from runtime.build import build_place, place_of, with_lines
 from runtime.git_config import submodules
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
@@ -58,7 +59,7 @@ def bring_up(request: UpRequest) -> int:
     spec = _spec(request, name, bundle, place, host)
     with undoing_on_end():
         try:
-            start(spec, runtime, host, make_progress())
+            _start(spec, runtime, host, place)
         except BaseException:
             if not kept_before:  # else the folders may be those of a bottle that runs under this name
                 state.drop_empty(name)
@@ -68,6 +69,13 @@ def bring_up(request: UpRequest) -> int:
         _let_go(spec, runtime, state)
     _tell_detached(spec, runtime, as_json=request.as_json)
     return 0
+
+
+def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> None:
+    try:
+        start(spec, runtime, host, make_progress())
+    except RuntimeFailure as e:
+        raise RuntimeFailure(with_lines(problem, place) for problem in e.problems) from e
 
 
 def _let_go(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
@@ -158,6 +166,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
         static_hosts=tuple(sorted(host.config.upstream.hosts.items())),
         protected=_reviewed(place, workspace) if workspace else (),
+        rootfs_at=rootfs.places(manifest, place.root, host.config.rootfs),
     )
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from bottlegen.plan import HOME, MATERIAL
 from runtime.bubblewrap import inside, keeper
+from runtime.bubblewrap.own_python import OwnPython, own_python
 from runtime.bubblewrap.tools import Tools, user
+from runtime.rootfs_view import TRUST, parts
 from runtime.workspace import Bind
 
 SOCKETS = {"bottle": "/run/doors", "chain": "/run/chain"}
 """Where a service finds the sockets of a network; one that it is not on, it does not see."""
 
+_INSIDE = "runtime.bubblewrap.inside"
 CODE = "/opt/bottle"
 LAUNCH = f"{CODE}/launch.json"
 ROOTS = f"{CODE}/system-roots.crt"
@@ -25,6 +28,7 @@ _PLAIN = ("/etc/localtime", "/etc/protocols", "/etc/services", "/etc/terminfo", 
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services")
 _HOSTS = "/etc/hosts"
 _TRUST = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/pki/tls/certs/ca-bundle.crt")
+_BUNDLE = f"{MATERIAL}/ca-bundle.crt"
 _OPEN = ("/etc", "/home", "/opt", CODE, "/run", "/var")
 """Folders that all may pass: bwrap would close those that it makes on the way to a closed one."""
 
@@ -34,7 +38,7 @@ _RIGHTS_OF_ROOT = ("CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What one service sees: `files` and `folders` are read-only, by their path inside."""
+    """What one service sees. `rootfs` is the tree that is its root, or None for what this host has below /usr."""
 
     tools: Tools
     hostname: str
@@ -43,6 +47,7 @@ class Room:
     launch: Path
     programs: Path
     tmpfs: Mapping[str, int]
+    rootfs: Path | None = None
 
 
 def sidecar(room: Room, sockets: Mapping[str, Path], hosts: Path | None) -> list[str]:
@@ -66,9 +71,9 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
     ]
     return [
         *_walls(room),
-        *_system(room, _PLAIN),
+        *(_tree(room, room.rootfs) if room.rootfs else _system(room, _PLAIN)),
         *(part for path in sorted(etc.iterdir()) for part in _read_only(path, f"/etc/{path.name}")),
-        *(part for path in _TRUST for part in ("--symlink", f"{MATERIAL}/ca-bundle.crt", path)),
+        *(part for path in (TRUST if room.rootfs else _TRUST) for part in ("--symlink", _BUNDLE, path)),
         *_read_only(room.programs / "agent", "/opt/agent"),
         *_read_only(doors, SOCKETS["bottle"]),
         *mounts,
@@ -87,10 +92,9 @@ def _walls(room: Room) -> list[str]:
 
 
 def _system(room: Room, etc: Iterable[str]) -> list[str]:
-    """Programs and libraries of this host, /proc and /dev of the bottle's own, and its memory-backed folders."""
+    """Programs and libraries of this host, and what is the bottle's own."""
     prefix = room.tools.prefix
-    passed = [*_OPEN, "/nix", *(str(path) for path in (reversed(prefix.parents[:-1]) if prefix else ()))]
-    argv = [part for path in passed for part in ("--perms", "0755", "--dir", path)]
+    argv = _folders((*_OPEN, "/nix", *(str(path) for path in (reversed(prefix.parents[:-1]) if prefix else ()))))
     argv += ["--ro-bind", "/usr", "/usr"]
     for folder in map(Path, (*_PROGRAMS, "/nix/store")):
         if folder.is_symlink():
@@ -100,7 +104,34 @@ def _system(room: Room, etc: Iterable[str]) -> list[str]:
     for name in (*_LOADER, *etc):
         if Path(name).exists():
             argv += _read_only(Path(name), name)
-    argv += ["--proc", "/proc", "--dev", "/dev", *_memory("/dev/shm", _SHM), "--remount-ro", "/dev"]  # noqa: S108
+    return argv + _own(room) + (_read_only(prefix, str(prefix)) if prefix else [])
+
+
+def _tree(room: Room, tree: Path) -> list[str]:
+    """A verified tree and nothing of this host but the Python of the first process; and what is the bottle's own."""
+    argv = []
+    for part in parts(tree):
+        if part.target:
+            argv += ["--symlink", part.target, part.path]
+        else:
+            argv += _read_only(part.source, part.path) if part.source else _folders((part.path,))
+    argv += _folders(_OPEN)
+    for source, target in _python(room).files:
+        argv += _read_only(source, target)
+    return argv + _own(room)
+
+
+def _python(room: Room) -> OwnPython:
+    return own_python(room.tools, CODE, f"{_INSIDE}.agent")
+
+
+def _folders(paths: Iterable[str]) -> list[str]:
+    return [part for path in paths for part in ("--perms", "0755", "--dir", path)]
+
+
+def _own(room: Room) -> list[str]:
+    """/proc and /dev of the bottle's own, its memory-backed folders, and what its first process reads."""
+    argv = ["--proc", "/proc", "--dev", "/dev", *_memory("/dev/shm", _SHM), "--remount-ro", "/dev"]  # noqa: S108
     for path, size in sorted(room.tmpfs.items()):
         argv += _memory(path, size)
     package = Path(inside.__file__).parent
@@ -109,8 +140,7 @@ def _system(room: Room, etc: Iterable[str]) -> list[str]:
     argv += _read_only(package.parent / "__init__.py", f"{code}/__init__.py")
     argv += _read_only(package, f"{code}/inside")
     argv += _read_only(room.launch, LAUNCH)
-    argv += _read_only(room.tools.roots, ROOTS)
-    return argv + (_read_only(prefix, str(prefix)) if prefix else [])
+    return argv + _read_only(room.tools.roots, ROOTS)
 
 
 def _memory(path: str, size: int) -> list[str]:
@@ -123,9 +153,9 @@ def _read_only(source: Path, target: str) -> list[str]:
 
 
 def _end(room: Room, module: str) -> list[str]:
-    begin = f"import sys; sys.path.insert(0, {CODE!r}); from runtime.bubblewrap.inside.{module} import main; main()"
-    python = str(room.tools.python)
-    return ["--remount-ro", "/", "--chdir", "/", "--", python, "-I", "-S", "-B", "-c", begin, LAUNCH]
+    begin = f"import sys; sys.path.insert(0, {CODE!r}); from {_INSIDE}.{module} import main; main()"
+    python = _python(room).argv if room.rootfs else (str(room.tools.python),)
+    return ["--remount-ro", "/", "--chdir", "/", "--", *python, "-I", "-S", "-B", "-c", begin, LAUNCH]
 
 
 def home(kept: Path | None) -> tuple[Bind, ...]:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -154,6 +155,7 @@ class BubblewrapRuntime:
             _remember_guards(folder, binds)
             sizes = {MATERIAL: command.MATERIAL_SIZE} | ({} if spec.home else {HOME: command.HOME_SIZE})
             room = self._room(service, uid, gid, hostname=spec.bottle, tmpfs=sizes | declared.tmpfs)
+            room = replace(room, rootfs=spec.rootfs)
             argv = command.agent(room, folder.sockets("bottle"), etc, binds)
             launching.hold(service, argv, [*agent_ports(spec.bundle)], enclosed=True)
 

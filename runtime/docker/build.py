@@ -7,6 +7,7 @@ from bottlegen.errors import RuntimeFailure
 from runtime.artifacts import ArtifactStore
 from runtime.base import LaunchSpec, Progress
 from runtime.docker.engine import Engine, translated
+from runtime.docker.rootfs_tar import archive
 from runtime.images import ImageBuilder, ImagePlan, plan_image
 
 
@@ -33,10 +34,27 @@ class Images:
         return plan_image(spec.bundle, service, base=base, base_id=base_id, platform=self._engine.platform)
 
     def _build(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
+        if plan.rootfs and not self._exists(plan.rootfs):
+            self._import(spec, plan, progress)
         build_ca = self._extra_ca()
         builder = ImageBuilder(self._engine.api, self._store, self._env, build_ca)
         with translated(f"build the image of service '{plan.service}'"):
             builder.build(spec.bundle, plan, progress, {"bottlegen.service": plan.service})
+
+    def _import(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
+        """The verified tree as an image of one layer, of the same bytes on every engine."""
+        assert spec.rootfs is not None  # a start with a rootfs has verified it
+        repository, tag = _split(plan.rootfs)
+        with progress.step(f"hand rootfs {plan.rootfs[-12:]} to the engine"), translated("import the rootfs"):
+            answer = self._engine.api._post(  # noqa: SLF001 - the SDK's own import holds all of it in memory
+                self._engine.api._url("/images/create"),  # noqa: SLF001
+                data=archive(spec.rootfs),
+                params={"fromSrc": "-", "repo": repository, "tag": tag},
+                timeout=None,
+            )
+            self._engine.api._raise_for_status(answer)  # noqa: SLF001
+            if '"error"' in answer.text:
+                raise RuntimeFailure(f"the engine takes no rootfs: {answer.text[-500:]}", fix="docker info")
 
     def _extra_ca(self) -> bytes:
         """The host's own CAs for package mirrors, from SSL_CERT_FILE and the file given."""

@@ -22,7 +22,7 @@ from runtime.service_env import first_port
 from runtime.sources import unlinked
 
 DETACH_KEYS = "ctrl-p,ctrl-q"
-_PLACE = ("/bin/sh", "/usr/libexec/bottle/place.sh")
+_PLACE = ("/usr/libexec/bottle/place.sh",)
 _READY = b"bottlegen: ready"
 _RESIZE_TRIES = 10
 _NOBODY = (1000, 1000)

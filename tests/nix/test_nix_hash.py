@@ -37,7 +37,7 @@ def write_tree(tree: nar.Tree, here: bytes) -> None:
             path.chmod(0o755 if node.executable else 0o644)
         elif isinstance(node, nar.Symlink):
             Path(path).symlink_to(node.target.decode(errors="surrogateescape"))
-        else:
+        elif not isinstance(node, nar.Streamed):
             write_tree(node, here + b"/" + name)
 
 

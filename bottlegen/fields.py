@@ -145,6 +145,8 @@ def rootfs_name(text: str) -> str:
         'write it relative to the project, like "images/agent.tar"\n'
         'where it lies elsewhere on this host is for host.toml: [rootfs] "NAME" = "/…"'
     )
+    if not text.strip():
+        raise Refusal("path is empty", fix)
     name = relative_path(text, fix)
     if name == ".":
         raise Refusal("path is the project itself", fix)

@@ -79,7 +79,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(root: Path, by: str) ->
         if by == "shrinks":
             os.truncate(root / "bin" / "run", 5)
 
-    with pytest.raises(RuntimeFailure, match="changed while it was read|cannot read"):
+    with pytest.raises(RuntimeFailure, match=r"changed while it was read|cannot read"):
         tree.digest(root, tell=change)
 
 
@@ -93,7 +93,7 @@ def test_a_tree_without_end_is_an_error(tmp_path: Path) -> None:
         here = below
     os.close(here)
     try:
-        with pytest.raises(RuntimeFailure, match="nested too deeply|File name too long"):
+        with pytest.raises(RuntimeFailure, match=r"nested too deeply|File name too long"):
             tree.digest(tmp_path / "root")
     finally:
         _remove_tree(tmp_path / "root")  # pytest's own removal cannot go as deep
@@ -105,7 +105,7 @@ CHANGES = {
     "new file": lambda root: (root / "empty" / "new").touch(),
     "removed": lambda root: (root / "closed").unlink(),
     "renamed": lambda root: (root / "closed").rename(root / "other"),
-    "link elsewhere": lambda root: (os.unlink(root / "bin" / "run"), (root / "bin" / "run").symlink_to("x")),
+    "link elsewhere": lambda root: ((root / "bin" / "run").unlink(), (root / "bin" / "run").symlink_to("x")),
     "a file in its place": lambda root: ((root / "n").write_bytes(b""), (root / "n").replace(root / "closed")),
 }
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
 from runtime.start import start
 from tests.contract import small_root
-from tests.contract.bottle import Bottle
+from tests.contract.bottle import CACHE, Bottle
 from tests.engine.bottle import OWNER
 from tests.unit.archives import image_archive
 
+ROOT = Path(__file__).parents[2]
 UID = OWNER if os.getuid() == 0 else os.getuid()
 Maker = Callable[..., Bottle]
 _numbers = itertools.count()
@@ -34,6 +36,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tree `root` that nobody changes, and a cache that the starts of this module share."""
     folder = tmp_path_factory.mktemp("project")
     small_root.make(folder / "root")
+    for kept in ("artifacts", "programs"):  # downloads are made once per machine, not per run
+        (CACHE / kept).mkdir(parents=True, exist_ok=True)
+        (folder / "cache" / "bottlegen").mkdir(parents=True, exist_ok=True)
+        (folder / "cache" / "bottlegen" / kept).symlink_to(CACHE / kept)
     for parent in (folder, folder.parent):
         parent.chmod(0o755)
     return folder
@@ -152,3 +158,50 @@ def test_an_archive_as_nix_makes_it(up: Maker, folder: Path, tmp_path: Path, pro
     made = bundle_of("archive", "images/agent.tar.gz", archive)
     bottle = up(folder, bundle=made, rootfs_at=(archive,))
     assert bottle.run("sh", "-c", "cat /etc/motd; ls /opt; id -u")[1] == f"of the tree\nagent\nbottle\ntheirs\n{UID}\n"
+
+
+def test_from_profile_to_agent_with_the_real_commands(kind: str, project: Path, tmp_path: Path) -> None:
+    """Hash, declare, build, up; then the tree is touched, and put elsewhere."""
+    here = tmp_path / "team"
+    (here / "profiles").mkdir(parents=True)
+    subprocess.run(["cp", "-a", str(project / "root"), str(here / "agent-root")], check=True)
+    host = tmp_path / "host.toml"
+    host.touch()
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST", "SSL_CERT_FILE") if name in os.environ}
+    env |= {
+        "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(project / "cache"),
+        "BOTTLEGEN_HOST_CONFIG": str(host),
+    }  # fmt: skip
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "runtime.cli", *argv]
+        done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, timeout=180, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def up() -> tuple[int, str, str]:
+        name = f"rooted-{os.getpid()}-{next(_numbers)}"
+        words = ("--name", name, "--runtime", kind)
+        return run("up", "--profile", "rooted", *words, "--", "cat", "/etc/motd")
+
+    profile = here / "profiles" / "rooted.toml"
+    body = '[agent_provider]\ntemplate = "shell"\n[workspace]\nmode = "none"\n[rootfs]\ndirectory = "agent-root"\n'
+    profile.write_text(body + f'hash = "{run("hash", "--path", "agent-root")[1].strip()}"\n')
+    assert run("build", "--profile", "rooted")[0] == 0
+    assert up()[:2] == (0, "of the tree\n")
+
+    (here / "agent-root" / "planted").touch()
+    status, _, said = up()
+    assert status == 16
+    assert "agent-root' is not the one that was declared:\n  declared sha256-" in said
+    assert "--> profiles/rooted.toml:7  rootfs.hash\n" in said
+    assert run("ps")[1].count("rooted-") == 0
+
+    (here / "agent-root" / "planted").unlink()
+    (here / "agent-root").rename(tmp_path / "elsewhere")
+    host.write_text(f'[rootfs]\nagent-root = "{tmp_path}/elsewhere"\n')
+    assert up()[:2] == (0, "of the tree\n")
+    host.write_text(f'[rootfs]\nagent-root = "{tmp_path}/nowhere"\n')
+    env["XDG_CACHE_HOME"] = str(tmp_path / "empty")
+    status, _, said = up()
+    assert (status, f"looked for '{tmp_path}/nowhere'" in said) == (16, True)
+    assert "--> profiles/rooted.toml:6  rootfs.directory\n" in said

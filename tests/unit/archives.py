@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 Entry = tuple[str, Any]
-"""A name and what it is: bytes (with a mode), `->target` of a symbolic link, `=>target` of a hard one, None for a folder,
-a type of tarfile's."""
+"""A name and what it is: bytes (with a mode), `->target` of a symbolic link, `=>target` of a hard one, None for a
+folder, a type of tarfile's."""
 
 
 def layer(*entries: Entry) -> bytes:

@@ -21,7 +21,7 @@ def root(tmp_path: Path) -> Path:
     (root / "bin" / "run").chmod(0o6755)
     (root / "closed").write_bytes(b"")
     (root / "closed").chmod(0o600)
-    (root / "odd\nname \udcff").symlink_to("/nowhere/at all")
+    (root / "odd\nname \udcff").symlink_to("/nowhere/at all/")
     (root / "empty").mkdir(mode=0o700)
     return root
 
@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 EXPECTED: nar.Tree = {
     b"bin": {b"run": nar.Regular(b"#!" + bytes(2_000_003), executable=True)},
     b"closed": nar.Regular(b""),
-    b"odd\nname \xff": nar.Symlink(b"/nowhere/at all"),
+    b"odd\nname \xff": nar.Symlink(b"/nowhere/at all/"),
     b"empty": {},
 }
 

@@ -33,18 +33,17 @@ def with_lines(problem: Problem, place: Place) -> Problem:
     return replace(problem, where=where)
 
 
-def hash_of(asked: str, cwd: Path) -> str:
-    """SRI hash of the bundle that the profile `asked` builds now."""
-    return build_place(place_of(asked, cwd)).hash
-
-
-def nix_forms(asked: str, cwd: Path) -> str:
-    """The same hash in the forms that Nix prints, and the path at which a Nix store would hold the bundle."""
-    place = place_of(asked, cwd)
-    return _forms(build_place(place).digest, place.name)
-
-
-def _forms(digest: bytes, name: str) -> str:
+def asked_hash(profile: str, path: str, *, nix: bool, cwd: Path) -> str:
+    """The hash of the bundle that `profile` builds now, or of what lies at `path`; with `nix` also as Nix has it."""
+    if profile and path:
+        raise UsageError("--profile and --path contradict each other", fix="give one of them")
+    if path:
+        digest, name = _digest_of(path, cwd), (cwd / path).name
+    else:
+        place = place_of(profile, cwd)
+        digest, name = build_place(place).digest, place.name
+    if not nix:
+        return nar.sri(digest)
     lines = (
         f"sri     {nar.sri(digest)}",
         f"base32  sha256:{nar.base32(digest)}",
@@ -53,8 +52,8 @@ def _forms(digest: bytes, name: str) -> str:
     return "\n".join(lines)
 
 
-def hash_of_path(asked: str, *, nix: bool, cwd: Path) -> str:
-    """The hash that a profile would have to declare for the rootfs at `asked`; a link to it is followed."""
+def _digest_of(asked: str, cwd: Path) -> bytes:
+    """What a profile would have to declare for the rootfs at `asked`; a link to it is followed."""
     from runtime import tree
     from runtime.progress import make_progress
 
@@ -62,8 +61,7 @@ def hash_of_path(asked: str, *, nix: bool, cwd: Path) -> str:
     if not path.exists():
         raise UsageError(f"there is nothing at '{asked}'", fix="--path with a folder, or an archive")
     with make_progress().step(f"hash {asked}") as step:
-        digest = tree.digest(path, tell=step.advance)
-    return _forms(digest, Path(asked).name or path.name) if nix else nar.sri(digest)
+        return tree.digest(path, tell=step.advance)
 
 
 def place_of(asked: str, cwd: Path) -> Place:

@@ -124,14 +124,9 @@ def hash_(_: "Context", profile: str = "", path: str = "", nix: bool = False) ->
       invoke hash --profile codex --nix
       invoke hash --path images/agent.tar.gz
     """
-    from runtime.build import hash_of, hash_of_path, nix_forms
+    from runtime.build import asked_hash
 
-    if profile and path:
-        raise UsageError("--profile and --path contradict each other", fix="give one of them")
-    if path:
-        print(hash_of_path(path, nix=nix, cwd=Path.cwd()))
-        return
-    print((nix_forms if nix else hash_of)(profile, Path.cwd()))
+    print(asked_hash(profile, path, nix=nix, cwd=Path.cwd()))
 
 
 @user_task(

@@ -284,7 +284,7 @@ def test_a_rootfs_is_hashed_declared_and_shown(project: Project) -> None:
     shutil.rmtree(root)  # a bundle is made of the profile's text alone
     assert project.run("build", "--profile", "dev").returncode == 0
     manifest = json.loads((project.folder / "bundles" / "dev" / "manifest.json").read_text())
-    assert (manifest["format"], manifest["services"]["agent"]["image"]["rootfs"]) == (2, shown["rootfs"])
+    assert (manifest["format"], manifest["services"]["agent"]["image"]["rootfs"]) == (3, shown["rootfs"])
     assert project.run("verify", "bundles/dev").returncode == 0
 
 

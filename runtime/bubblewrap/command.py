@@ -115,8 +115,10 @@ def _tree(room: Room, tree: Path) -> list[str]:
             argv += ["--symlink", part.target, part.path]
         else:
             argv += _read_only(part.source, part.path) if part.source else _folders((part.path,))
-    argv += _folders(_OPEN)
-    for source, target in _python(room).files:
+    files = _python(room).files
+    passed = {str(folder) for _, target in files for folder in Path(target).parents if folder.is_relative_to(CODE)}
+    argv += _folders((*_OPEN, *sorted(passed)))
+    for source, target in files:
         argv += _read_only(source, target)
     return argv + _own(room)
 

@@ -58,6 +58,7 @@ def test_of_this_host_there_is_one_python(bottle: Bottle) -> None:
     assert [fields[fields.index("-") + 1] for fields in mounts if fields[4] == "/"] == ["tmpfs"]
     places = ("/opt/bottle/", "/opt/agent", "/etc/", "/run/doors", "/dev/", "/proc/")
     assert [path for path in sorted(of_host - {"/"}) if not path.startswith(places)] == []
+    # Open to the agent's user, who the first process becomes before it has read all of it.
     assert bottle.run("ls", "/opt/bottle/python/lib")[1].split() == [f"python3.{sys.version_info.minor}"]
     assert bottle.run("sh", "-c", "ls /usr/share /usr/local /nix/var /root /var/lib 2> /dev/null")[1] == ""
     assert Path("/usr/share").is_dir()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bottlegen.errors import RuntimeFailure
-from runtime.tree import make_folder
+from runtime.tree import DEEPEST, make_folder
 
 _MAX_DOCUMENT = 4 * 1024 * 1024
 _MAX_LINKS = 40
@@ -155,6 +155,8 @@ def _name(text: str) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise _Flaw(f"the entry '{text}' points outside")
+    if len(parts) > DEEPEST:
+        raise _Flaw(f"the entry '{text[:40]}…' is nested too deeply")
     return "/".join(parts)
 
 

@@ -12,6 +12,9 @@ from bottlegen import nar
 from bottlegen.errors import RuntimeFailure
 
 _CHUNK = 1 << 20
+DEEPEST = 256
+"""Folders within each other: more is nobody's tree, and could not be removed again by plain means."""
+
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -31,11 +34,9 @@ def digest(path: Path, *, copy: Path | None = None, tell: Tell | None = None) ->
     """
     reader = _Reader(tell)
     try:
-        return nar.tree_digest(reader.node(path, copy))
+        return nar.tree_digest(reader.node(path, copy, 0))
     except ValueError as e:
         raise RuntimeFailure(f"'{path}' changed while it was read", fix="try again, when nothing writes to it") from e
-    except RecursionError as e:
-        raise RuntimeFailure(f"'{path}' is nested too deeply", fix="use a tree that somebody made on purpose") from e
     except OSError as e:
         named = f" '{e.filename}'" if e.filename else ""
         fix = "check the path, its permissions, and the space where the cache is"
@@ -47,7 +48,7 @@ class _Reader:
         self._tell = tell
         self._done = self._total = 0
 
-    def node(self, path: Path, copy: Path | None) -> nar.Node:
+    def node(self, path: Path, copy: Path | None, depth: int) -> nar.Node:
         info = path.lstat()
         kind = stat.S_IFMT(info.st_mode)
         if kind == stat.S_IFREG:
@@ -64,10 +65,13 @@ class _Reader:
                 f"'{path}' is {_KINDS.get(kind, 'something')}, which no Nix archive can hold",
                 fix=f"rm '{path}'\nthe bottle has a /dev of its own",
             )
+        if depth > DEEPEST:
+            what = f"'{path}' is nested too deeply: more than {DEEPEST} folders"
+            raise RuntimeFailure(what, fix="use a tree that somebody made on purpose")
         if copy:
             make_folder(copy)
         return {
-            os.fsencode(name): self.node(path / name, copy / name if copy else None)
+            os.fsencode(name): self.node(path / name, copy / name if copy else None, depth + 1)
             for name in os.listdir(path)  # noqa: PTH208 - names are enough, and no descriptor stays open on the way down
         }
 

@@ -80,6 +80,7 @@ def test_a_layer_above(tmp_path: Path, above: list[tuple[str, bytes]], changes: 
 @pytest.mark.parametrize(
     ("above", "what"),
     [
+        ([("d/" * 300 + "f", b"")], "nested too deeply"),
         ([("../out", b"")], "the entry '../out' points outside"),
         ([("a/../../out", b"")], "the entry 'a/../../out' points outside"),
         ([("h", b"=>../../etc/shadow")], "points outside"),

@@ -86,17 +86,17 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(root: Path, by: str) ->
 def test_a_tree_without_end_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     here = os.open(tmp_path / "root", os.O_RDONLY)
-    for _ in range(1500):
+    for _ in range(tree.DEEPEST + 50):
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
     try:
-        with pytest.raises(RuntimeFailure, match=r"nested too deeply|File name too long"):
-            tree.digest(tmp_path / "root")
+        with pytest.raises(RuntimeFailure, match="nested too deeply"):
+            tree.digest(tmp_path / "root", copy=tmp_path / "copy")
     finally:
-        _remove_tree(tmp_path / "root")  # pytest's own removal cannot go as deep
+        _remove_tree(tmp_path / "root")
 
 
 CHANGES = {

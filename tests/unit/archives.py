@@ -15,6 +15,14 @@ Entry = tuple[str, Any]
 folder, a type of tarfile's."""
 
 
+def raise_rights(path: Path) -> None:
+    """A program that would run as its owner, except in a Nix build, where nobody can make one."""
+    try:
+        path.chmod(0o6755)
+    except PermissionError:
+        path.chmod(0o755)
+
+
 def layer(*entries: Entry) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -15,7 +15,7 @@ from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
 from runtime import rootfs, tree
 from runtime.rootfs import RootfsStore, places
-from tests.unit.archives import layer, oci, save
+from tests.unit.archives import layer, oci, raise_rights, save
 
 
 class Told:
@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     (root / "bin").mkdir(parents=True)
     (root / "bin" / "sh").write_text("shell")
-    (root / "bin" / "sh").chmod(0o4755)
+    raise_rights(root / "bin" / "sh")
     (root / "out").symlink_to("/etc")
     return root
 

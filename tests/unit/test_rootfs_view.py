@@ -8,6 +8,7 @@ import pytest
 
 from runtime.docker.rootfs_tar import archive
 from runtime.rootfs_view import OWN, Part, parts
+from tests.unit.archives import raise_rights
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_the_tar_of_an_image_has_each_name_once_and_no_owner(root: Path) -> None
     (root / "usr" / "libexec").symlink_to("/real")
     (root / "etc").symlink_to("real")
     (root / "usr" / "run").write_bytes(b"#!" + bytes(1021))
-    (root / "usr" / "run").chmod(0o6755)
+    raise_rights(root / "usr" / "run")
     data = b"".join(archive(root))
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         members = tar.getmembers()

@@ -11,6 +11,7 @@ from bottlegen import nar
 from bottlegen.errors import RuntimeFailure
 from runtime import tree
 from runtime.state import _remove_tree
+from tests.unit.archives import raise_rights
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     (root / "bin").mkdir(parents=True)
     (root / "bin" / "run").write_bytes(b"#!" + bytes(2_000_003))
-    (root / "bin" / "run").chmod(0o6755)
+    raise_rights(root / "bin" / "run")
     (root / "closed").write_bytes(b"")
     (root / "closed").chmod(0o600)
     (root / "odd\nname \udcff").symlink_to("/nowhere/at all/")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from bottlegen import nar
 from bottlegen.errors import Problem, RuntimeFailure, Where
 from runtime import layers, tree
 from runtime.locking import locked
+from runtime.machine import own_platform
 
 if TYPE_CHECKING:
     from bottlegen.manifest import Manifest, RootfsSpec
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 STORE = Path("/nix/store")
 _SETTLED = 2_000_000_000
 """Nanoseconds: a file changed this long ago would have another time if it changed again (times are a clock's ticks)."""
-
-_MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
 def places(manifest: Manifest, project: Path, told: Mapping[str, str], store: Path = STORE) -> tuple[Path, ...]:
@@ -99,7 +97,7 @@ class RootfsStore:
             if rootfs.kind == "archive":
                 step.note(f"unpack {rootfs.name}")
                 named = copy.rename(copy.with_name(source.name))  # messages tell its name
-                layers.unpack(named, copy, _platform(), Path(made))
+                layers.unpack(named, copy, own_platform(), Path(made))
             kept.take(copy)
 
 
@@ -169,10 +167,6 @@ def _digest(rootfs: RootfsSpec) -> bytes:
     digest = nar.parse_sri(rootfs.hash)
     assert digest is not None  # the manifest was read
     return digest
-
-
-def _platform() -> str:
-    return _MACHINES.get(platform.machine(), f"linux/{platform.machine()}")
 
 
 def _where(manifest: Manifest, field: str) -> Where:

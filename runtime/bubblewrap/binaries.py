@@ -1,7 +1,6 @@
 """Programs of a bundle from their pinned archives, unpacked once per content into the cache, and used offline after."""
 
 import hashlib
-import platform
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,8 +11,7 @@ from bottlegen.manifest import ArtifactSpec
 from runtime.artifacts import ArtifactStore
 from runtime.base import Progress
 from runtime.extract import members
-
-_MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+from runtime.machine import own_platform
 
 
 class Binaries:
@@ -61,7 +59,7 @@ class Binaries:
 
 def pinned(bundle: Bundle, service: str) -> tuple[ArtifactSpec, ...]:
     """The downloads of a service for this machine; RuntimeFailure when it has only those of others."""
-    machine = _MACHINES.get(platform.machine(), f"linux/{platform.machine()}")
+    machine = own_platform()
     every = bundle.manifest.services[service].image.artifacts
     found = tuple(artifact for artifact in every if artifact.platform == machine)
     if every and not found:

@@ -30,10 +30,10 @@ class LaunchSpec:
     """One start of one bottle: the verified bundle and what this host adds, secrets excepted.
 
     `command` overrides the agent's own when not empty. `workspace` is the host's folder or None. `home` is the host
-    folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_images` overrides the
-    `base` of every image when not empty. `terminal_env` is TERM and its like, the only host variables that pass.
-    `protected` are folders below `workspace` that the agent may read and not change. `static_hosts` are fixed
-    addresses of names, for sidecars that resolve names themselves.
+    folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_image` overrides the
+    `base` of every image when not empty, `image_mirror` is asked instead of Docker Hub. `terminal_env` is TERM and its
+    like, the only host variables that pass. `protected` are paths below `workspace` that the agent may read and not
+    change. `static_hosts` are fixed addresses of names, for sidecars that resolve names themselves.
     """
 
     bottle: str
@@ -49,6 +49,7 @@ class LaunchSpec:
     terminal_env: tuple[tuple[str, str], ...]
     protected: tuple[Path, ...] = ()
     static_hosts: tuple[tuple[str, str], ...] = ()
+    image_mirror: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

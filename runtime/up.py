@@ -154,6 +154,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         workspace=workspace,
         home=state.make_home(name, owner) if manifest.home == "kept" else None,
         base_image=host.config.images.base,
+        image_mirror=host.config.images.mirror,
         outside_network=host.config.docker.outside_network,
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
         static_hosts=tuple(sorted(host.config.upstream.hosts.items())),

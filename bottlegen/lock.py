@@ -22,7 +22,7 @@ _HEADER = """\
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_SRI = re.compile(r"sha256-[A-Za-z0-9+/]{43}=|sha512-[A-Za-z0-9+/]{86}==|h1:[A-Za-z0-9+/]{43}=")
+INTEGRITY = re.compile(r"sha256-[A-Za-z0-9+/]{43}=|sha512-[A-Za-z0-9+/]{86}==|h1:[A-Za-z0-9+/]{43}=")
 _RESTORE = "or take back the last good one: git checkout -- bottlegen.lock"
 
 _Rule = tuple[re.Pattern[str], str]
@@ -36,7 +36,7 @@ _RULES: Mapping[str, _Rule] = {
     "platform": (re.compile("|".join(map(re.escape, get_args(Platform)))), f"one of {', '.join(get_args(Platform))}"),
     "from": (re.compile(r"[a-z]+:[A-Za-z0-9@._/-]{1,200}"), 'a registry and a package: "npm:@scope/name"'),
     "name": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}"), "the plain name of a file"),
-    "integrity": (_SRI, "a whole hash: sha512-…, sha256-… or h1:… in base64"),
+    "integrity": (INTEGRITY, "a whole hash: sha512-…, sha256-… or h1:… in base64"),
 }
 
 
@@ -127,8 +127,15 @@ def render(lock: Lock) -> str:
 
 def newness(version: str) -> tuple[tuple[int, int, str], ...]:
     """A key that sorts versions as people do: 1.10 after 1.9; a release after its pre-releases."""
-    parts = re.findall(r"\d+|[A-Za-z]+", version)
-    return (*((1, int(part), "") if part.isdigit() else (-1, 0, part) for part in parts), (0, 0, ""))
+    parts = re.findall(r"[0-9]+|[A-Za-z]+", version)
+    return (*map(_part, parts), (0, 0, ""))
+
+
+def _part(text: str) -> tuple[int, int, str]:
+    """More than the end of a version, as `.1` and `.post1`, or less, as `rc1`."""
+    if text.isdigit():
+        return 2, int(text), ""
+    return (1, 0, "") if text == "post" else (-1, 0, text)
 
 
 def _ordered(versions: tuple[LockedVersion, ...]) -> tuple[LockedVersion, ...]:

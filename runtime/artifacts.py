@@ -16,7 +16,7 @@ import requests
 
 from bottlegen.errors import RuntimeFailure
 from runtime.base import Step
-from runtime.https import TIMEOUT, session
+from runtime.https import TIMEOUT, reason, remedy, session
 
 if TYPE_CHECKING:
     from bottlegen.manifest import ArtifactSpec
@@ -81,15 +81,12 @@ class ArtifactStore:
 
     def _url(self, session: requests.Session, spec: ArtifactSpec) -> str:
         if spec.source == "npm":
-            registry = self._env.get("npm_config_registry") or "https://registry.npmjs.org"
-            return f"{registry.rstrip('/')}/{quote(spec.package, safe='@/')}/-/{quote(spec.filename)}"
-        index = self._env.get("PIP_INDEX_URL") or self._env.get("UV_INDEX_URL") or "https://pypi.org/simple"
-        page = f"{index.rstrip('/')}/{quote(spec.package)}/"
-        answer = session.get(page, headers={"Accept": _SIMPLE_JSON}, timeout=TIMEOUT)
-        answer.raise_for_status()
-        for file in _listed_files(page, answer):
+            return f"{npm_registry(self._env)}/{quote(spec.package, safe='@/')}/-/{quote(spec.filename)}"
+        index = simple_index(self._env)
+        page, files = listed_files(session, index, spec.package)
+        for file in files:
             if file.get("filename") == spec.filename:
-                return urljoin(answer.url, str(file["url"]))
+                return urljoin(page, str(file["url"]))
         raise RuntimeFailure(
             f"the index '{index}' has no file '{spec.filename}' of '{spec.package}'",
             fix="use an index that mirrors PyPI: PIP_INDEX_URL=https://pypi.org/simple",
@@ -107,10 +104,21 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _listed_files(page: str, answer: requests.Response) -> Iterator[dict[str, object]]:
+def npm_registry(env: Mapping[str, str]) -> str:
+    return (env.get("npm_config_registry") or "https://registry.npmjs.org").rstrip("/")
+
+
+def simple_index(env: Mapping[str, str]) -> str:
+    return (env.get("PIP_INDEX_URL") or env.get("UV_INDEX_URL") or "https://pypi.org/simple").rstrip("/")
+
+
+def listed_files(session: requests.Session, index: str, package: str) -> tuple[str, list[dict[str, object]]]:
+    """The address of a package's page in an index, and its files as that lists them (PEP 691)."""
+    page = f"{index}/{quote(package)}/"
+    answer = session.get(page, headers={"Accept": _SIMPLE_JSON}, timeout=TIMEOUT)
+    answer.raise_for_status()
     try:
-        files = answer.json()["files"]
-        yield from (dict(file) for file in files)
+        return answer.url, [dict(file) for file in answer.json()["files"]]
     except (ValueError, KeyError, TypeError) as e:
         raise RuntimeFailure(
             f"the index at '{page}' does not speak the JSON form of the simple API (PEP 691)",
@@ -160,11 +168,5 @@ def _verify(spec: ArtifactSpec, partial: Path) -> None:
 
 
 def _unreachable(spec: ArtifactSpec, error: requests.RequestException) -> RuntimeFailure:
-    fix = "check the network, HTTPS_PROXY and " + (
-        "npm_config_registry" if spec.source == "npm" else "PIP_INDEX_URL or UV_INDEX_URL"
-    )
-    if isinstance(error, requests.exceptions.SSLError):
-        fix = "if this network inspects TLS, set SSL_CERT_FILE to its CA, or [upstream] ca_file in host.toml"
-    response = error.response
-    reason = f"HTTP {response.status_code} from {response.url}" if response is not None else str(error)
-    return RuntimeFailure(f"cannot download '{spec.filename}': {reason}", fix=fix)
+    settings = "npm_config_registry" if spec.source == "npm" else "PIP_INDEX_URL or UV_INDEX_URL"
+    return RuntimeFailure(f"cannot download '{spec.filename}': {reason(error)}", fix=remedy(error, settings))

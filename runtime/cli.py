@@ -191,6 +191,30 @@ def explain(_: "Context", profile: str = "", request: str = "", json: bool = Fal
 
 
 @user_task(
+    optional=["update"],
+    help={
+        "update": "ask the registries what is new: for NAME alone, else for everything",
+        "check": "write nothing and ask nobody; status 17 and what is lacking when the lock is not complete",
+    },
+)
+def lock(_: "Context", update: str | bool | None = None, check: bool = False) -> None:
+    """
+    Pin everything that would float, by version and hash, in bottlegen.lock beside profiles/: review it, commit it.
+
+    Alone it adds what is missing, from the pins that ship with bottlegen where they have it; what is pinned stays.
+    Builds read only the lock and no network. A project without one has the pins that ship with bottlegen.
+
+      invoke lock
+      invoke lock --update codex
+      invoke lock --check
+    """
+    from runtime.lock import LockRequest, lock_project
+
+    # True is what invoke makes of an option that may have a value and got none.
+    lock_project(LockRequest(update="" if update is True else update or None, check=check), Path.cwd())
+
+
+@user_task(
     help={
         "profile": _PROFILE,
         "name": "name of the bottle (default: the profile's); several may run at once",

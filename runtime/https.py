@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,3 +60,17 @@ class _ContextAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
         """The context decides: requests' own roots are not added to it."""
+
+
+def reason(error: Exception) -> str:
+    """Why a request failed, without what an address may hold for a login."""
+    response = getattr(error, "response", None)
+    text = f"HTTP {response.status_code} from {response.url}" if response is not None else str(error)
+    return re.sub(r"//[^/@\s']*@", "//", text)
+
+
+def remedy(error: Exception, settings: str) -> str:
+    """What to look at; `settings` name the registry that was asked."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "if this network inspects TLS, set SSL_CERT_FILE to its CA, or [upstream] ca_file in host.toml"
+    return f"check the network, HTTPS_PROXY and {settings}"

@@ -163,12 +163,10 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
 
 
 def _reviewed(place: Place, workspace: Path) -> tuple[Path, ...]:
-    """The project's profiles and bundles, as far as they lie in the workspace: an agent that could write both would
-    write what the next `up` lets it do."""
-    folders = (folder.resolve() for folder in (place.profile.parent, place.bundle.parent))
-    return tuple(
-        folder for folder in folders if folder.is_dir() and folder != workspace and folder.is_relative_to(workspace)
-    )
+    """The project's profiles, bundles and lock, as far as they lie in the workspace: an agent that could write them
+    would write what the next `up` lets it do."""
+    paths = (path.resolve() for path in (place.profile.parent, place.bundle.parent, place.lock))
+    return tuple(path for path in paths if path.exists() and path != workspace and path.is_relative_to(workspace))
 
 
 def _workspace(asked: str, source: str, host: Host) -> Path:

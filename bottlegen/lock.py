@@ -23,6 +23,7 @@ _HEADER = """\
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 INTEGRITY = re.compile(r"sha256-[A-Za-z0-9+/]{43}=|sha512-[A-Za-z0-9+/]{86}==|h1:[A-Za-z0-9+/]{43}=")
+_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
 _RESTORE = "or take back the last good one: git checkout -- bottlegen.lock"
 
 _Rule = tuple[re.Pattern[str], str]
@@ -101,6 +102,10 @@ class Lock:
 
 def parse(name: str, raw: bytes) -> Lock:
     """The lock in the bytes of file `name`; LockError lists everything that is wrong in it."""
+    if conflict := _CONFLICT.search(raw):
+        line = raw.count(b"\n", 0, conflict.start()) + 1
+        fix = "git checkout --theirs -- bottlegen.lock, then: bottlegen lock, bottlegen build"
+        raise LockError(Problem(what="a merge left both sides here", where=Where(file=name, line=line), fix=fix))
     try:
         source = parse_toml(name, raw)
     except ProfileError as e:
@@ -188,7 +193,8 @@ class _Reader:
             what = f"the lock has format {found}, which a newer bottlegen wrote; this one knows {FORMAT}"
             self._say(("format",), what, "upgrade bottlegen to the version that this project uses")
         elif found is None:
-            self._say((), "the lock does not say its format: it is empty, or its beginning is lost", _RESTORE[3:])
+            what = "the lock does not say its format: it is empty, or its beginning is lost"
+            self.problems.append(Problem(what=what, where=Where(file=self.source.name, line=1), fix=_RESTORE[3:]))
         else:
             self._say(("format",), "not the format of a lock", f"format = {FORMAT}\n{_RESTORE}")
 

@@ -53,7 +53,7 @@ class Registries:
             version = str(self._npm(first.package, "latest").get("version"))
             version = version.removesuffix(_spec(first).partition("{version}")[2])
         else:
-            there = [{first.version_of(name) for name in self._names(recipe.package)} for recipe in recipes]
+            there = [{recipe.version_of(name) for name in self._names(recipe.package)} for recipe in recipes]
             versions = [version for version in set.intersection(*there) if _RELEASE.fullmatch(version)]
             version = max(versions, key=newness, default="")
         if not VERSION.fullmatch(version):

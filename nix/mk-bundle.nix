@@ -9,6 +9,8 @@
   profile,
   # A folder with all that the profile extends; null when it extends nothing.
   src ? null,
+  # The project's bottlegen.lock; null takes the one that ships with bottlegen.
+  lock ? null,
   # SRI hash of the bundle that was reviewed; null builds what the profile says now.
   hash ? null,
   bottlegen ? package pkgs,
@@ -26,6 +28,17 @@ let
       throw "mkBundle: profile '${profile}' makes a bundle of its own name, not '${name}'"
     else
       "cp -R ${src} profiles";
+  # Where `build` looks for it: beside the folder of profiles, or in the folder of a profile further down.
+  placeLock =
+    if lock == null then
+      ""
+    else
+      ''
+        chmod -R u+w profiles
+        folder=$(dirname profiles/${file})
+        if [ "$folder" = profiles ]; then folder=.; fi
+        cp ${lock} "$folder/bottlegen.lock"
+      '';
   file = if src == null then name + builtins.head ending else profile;
   # With a hash Nix takes what it has for that hash and does not look at the profile again: for who pins what was reviewed.
   pinned =
@@ -51,6 +64,7 @@ pkgs.runCommand name
   ''
     export HOME=$PWD # where `build` keeps an index
     ${place}
+    ${placeLock}
     bottlegen build --profile profiles/${file} --out built
     cp -R built/${name} $out
   ''

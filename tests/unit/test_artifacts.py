@@ -91,6 +91,14 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], Registry]:
     return with_answer
 
 
+@pytest.mark.parametrize("filename", ["../../x.tgz", "/etc/passwd", ".x", "a/b.tgz", ""])
+def test_a_name_that_leads_elsewhere_is_no_artifact(filename: str) -> None:
+    fields = _spec().model_dump()
+    assert ArtifactSpec.model_validate(fields).filename == "tool-1.0.tgz"
+    with pytest.raises(ValueError, match="filename"):
+        ArtifactSpec.model_validate(fields | {"filename": filename})
+
+
 Serve = Callable[[Answer], Registry]
 
 

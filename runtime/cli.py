@@ -4,54 +4,16 @@ The same collection serves `invoke` (through tasks.py) and the console script `b
 is imported inside the tasks, so that `--help` and completion stay quick; invoke itself only where its parser is needed.
 """
 
-import functools
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from bottlegen.errors import BottlegenError, UsageError
+from bottlegen.errors import UsageError
+from runtime.user_task import TASKS, user_task
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.context import Context
-
-_TASKS: list[tuple[Callable[..., None], dict[str, Any]]] = []
-
-
-def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """A task behind the one place that catches: a user's mistake is printed and becomes its exit status."""
-
-    def wrap(function: Callable[..., int | None]) -> Any:
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> None:
-            sys.dont_write_bytecode = False  # invoke switches it on, which would compile every lazy import at each run
-            try:
-                status = function(*args, **kwargs)
-            except BottlegenError as e:
-                _fail(e)
-            except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
-                sys.exit(130)
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(141)
-            if status:
-                sys.exit(status)
-
-        _TASKS.append((guarded, options))
-        return guarded
-
-    return wrap
-
-
-def _fail(error: BottlegenError) -> NoReturn:
-    text = str(error)
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        text = text.replace("error:", "\x1b[1;31merror:\x1b[0m").replace("  fix:", "  \x1b[32mfix:\x1b[0m")
-    print(text, file=sys.stderr)
-    sys.exit(error.exit_code)
 
 
 def _after_dashes() -> tuple[str, ...]:
@@ -367,7 +329,7 @@ def collection() -> "Collection":
     from invoke.collection import Collection
     from invoke.tasks import task
 
-    return Collection(*(task(function, **options) for function, options in _TASKS))
+    return Collection(*(task(function, **options) for function, options in TASKS))
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -15,15 +15,12 @@ import requests
 from bottlegen.errors import LockError
 from bottlegen.lock import INTEGRITY, VERSION, LockedFile, newness
 from bottlegen.pins import Recipe
-from bottlegen.plan import Platform
+from bottlegen.plan import Platform, Source
 from bottlegen.wording import shown
 from runtime import oci
 from runtime.artifacts import listed_files, npm_registry, simple_index
 from runtime.https import TIMEOUT, reason, remedy, session
 from runtime.image_reference import mirrored
-
-if TYPE_CHECKING:
-    from bottlegen.plan import Source
 
 _RELEASE = re.compile(r"\d+(\.\d+)*(\.post\d+)?")
 
@@ -47,8 +44,13 @@ class Registries:
             return oci.digest(self._session, asked, get_args(Platform))
 
     def newest(self, recipes: tuple[Recipe, ...]) -> str:
-        """The version that the registry hands out when none is asked for; no pre-release, none that was taken back."""
+        """The version that the registry hands out when none is asked for; no pre-release, none that was taken back.
+
+        Where this bottlegen can use one version alone, that one.
+        """
         first = recipes[0]
+        if first.version:
+            return first.version
         if first.source == "npm":
             version = str(self._npm(first.package, "latest").get("version"))
             version = version.removesuffix(_spec(first).partition("{version}")[2])
@@ -67,7 +69,8 @@ class Registries:
         return tuple(self._file(recipe, version, known) for recipe in recipes)
 
     def _file(self, recipe: Recipe, version: str, known: frozenset[str]) -> LockedFile:
-        found = self._npm_files(recipe, version) if recipe.source == "npm" else self._pypi_files(recipe)
+        answers = {"npm": self._npm_files, "pypi": self._pypi_files, "go": self._go_files}
+        found = answers[recipe.source](recipe, version)
         fitting = {name: integrity for name, integrity in found if recipe.names(name, version)}
         if not fitting:
             raise LockError(
@@ -76,9 +79,7 @@ class Registries:
             )
         name = min(fitting, key=lambda name: (name not in known, newness(name), name))
         if not INTEGRITY.fullmatch(fitting[name]):
-            raise LockError(
-                f"the registry gives no sha256 or sha512 of '{name}'", fix=f"check {_SETTINGS[recipe.source]}"
-            )
+            raise LockError(f"the registry gives no strong hash of '{name}'", fix=f"check {_SETTINGS[recipe.source]}")
         return LockedFile(platform=recipe.platform, origin=recipe.origin, name=name, integrity=fitting[name])
 
     def _npm_files(self, recipe: Recipe, version: str) -> Iterator[tuple[str, str]]:
@@ -97,12 +98,27 @@ class Registries:
             document = answer.json()
         return document if isinstance(document, dict) else {}
 
-    def _pypi_files(self, recipe: Recipe) -> Iterator[tuple[str, str]]:
+    def _pypi_files(self, recipe: Recipe, _: str) -> Iterator[tuple[str, str]]:
         for file in self._page(recipe.package):
             hashes = file.get("hashes")
             sha256 = str(hashes.get("sha256", "")) if isinstance(hashes, dict) else ""
             if re.fullmatch(r"[0-9a-f]{64}", sha256):
                 yield str(file.get("filename")), f"sha256-{base64.b64encode(bytes.fromhex(sha256)).decode()}"
+
+    def _go_files(self, recipe: Recipe, _: str) -> Iterator[tuple[str, str]]:
+        """What Go's checksum database attests, as a module proxy passes it on: https://go.dev/ref/mod#checksum-database"""
+        module = recipe.package.partition("/cmd/")[0]
+        proxies = (self._env.get("GOPROXY") or _GO_PROXY).replace("|", ",").split(",")
+        proxy = next((proxy for proxy in proxies if "://" in proxy), _GO_PROXY)
+        escaped = re.sub(r"[A-Z]", lambda letter: f"!{letter[0].lower()}", module)
+        with _told(module, _SETTINGS["go"]):
+            url = f"{proxy.rstrip('/')}/sumdb/sum.golang.org/lookup/{escaped}@{recipe.filename}"
+            answer = self._session.get(url, timeout=TIMEOUT)
+            answer.raise_for_status()
+        for line in answer.text.splitlines():
+            match line.split():
+                case [name, version, hashed] if (name, version) == (module, recipe.filename):
+                    yield version, hashed
 
     def _names(self, package: str) -> Iterator[str]:
         return (str(file.get("filename")) for file in self._page(package) if not file.get("yanked"))
@@ -114,7 +130,12 @@ class Registries:
         return self._pages[package]
 
 
-_SETTINGS: Mapping[Source, str] = {"npm": "npm_config_registry", "pypi": "PIP_INDEX_URL or UV_INDEX_URL"}
+_GO_PROXY = "https://proxy.golang.org"
+_SETTINGS: Mapping[Source, str] = {
+    "npm": "npm_config_registry",
+    "pypi": "PIP_INDEX_URL or UV_INDEX_URL",
+    "go": "GOPROXY",
+}
 
 
 def _spec(recipe: Recipe) -> str:

@@ -1,14 +1,16 @@
-"""npm and PyPI themselves, asked what the unit tests pretend: skipped, with the reason, where they do not answer."""
+"""npm, PyPI and Go's checksum database themselves, asked what the unit tests pretend: skipped, with the reason, where they do not answer."""
 
 import os
+import re
 
 import pytest
 import requests
 
-from bottlegen.pins import floating, shipped_lock
+from bottlegen.pins import Recipe, floating, shipped_lock
 from runtime.artifacts import npm_registry, simple_index
 from runtime.https import session
 from runtime.registries import Registries
+from tests.unit.test_registries import SUMDB
 
 ENV = dict(os.environ)
 
@@ -23,16 +25,22 @@ def _answers(url: str) -> str:
     return ""
 
 
+def _page(recipe: Recipe) -> str:
+    """What is there as long as the registry answers at all and the package is in it."""
+    if recipe.source == "go":
+        module = re.sub(r"[A-Z]", lambda letter: f"!{letter[0].lower()}", recipe.package.partition("/cmd/")[0])
+        return f"{SUMDB}/{module}@{recipe.filename}"
+    return (
+        f"{npm_registry(ENV)}/{recipe.package}/latest"
+        if recipe.source == "npm"
+        else f"{simple_index(ENV)}/{recipe.package}/"
+    )
+
+
 @pytest.mark.parametrize("name", sorted({recipe.name for recipe in floating().recipes}))
 def test_the_pinned_version_is_still_what_the_registry_has_and_a_newest_is_named(name: str) -> None:
     recipes = floating().of(name)
-    first = recipes[0]
-    reason = _answers(
-        f"{npm_registry(ENV)}/{first.package}/latest"
-        if first.source == "npm"
-        else f"{simple_index(ENV)}/{first.package}/"
-    )
-    if reason:
+    if reason := _answers(_page(recipes[0])):
         pytest.skip(reason)
     pinned = shipped_lock().of(name)[0]
     asked = Registries(ENV, None, "")

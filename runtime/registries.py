@@ -22,6 +22,9 @@ from runtime.artifacts import listed_files, npm_registry, simple_index
 from runtime.https import TIMEOUT, reason, remedy, session
 from runtime.image_reference import mirrored
 
+_MACHINES = tuple(platform for platform in get_args(Platform) if "/" in platform)
+"""What an image has to be there for: the platforms that are machines."""
+
 _RELEASE = re.compile(r"\d+(\.\d+)*(\.post\d+)?")
 
 
@@ -41,7 +44,7 @@ class Registries:
         """The digest that a tag has now, for every platform there is."""
         asked = mirrored(reference, self._mirror)
         with _told(asked, "[images] mirror in host.toml"):
-            return oci.digest(self._session, asked, get_args(Platform))
+            return oci.digest(self._session, asked, _MACHINES)
 
     def newest(self, recipes: tuple[Recipe, ...]) -> str:
         """The version that the registry hands out when none is asked for; no pre-release, none that was taken back.

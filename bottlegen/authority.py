@@ -5,6 +5,7 @@ Two bundles compare without their profiles: what may be reached as sets of reque
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -30,6 +31,7 @@ AREAS: tuple[Area, ...] = (
 
 _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
+_REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]{0,127}@sha256:[0-9a-f]{64}")
 _CONFIG = "sidecars/egress/envoy.json"
 _DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG, cred_proxy.FILE, pipelock.FILE})
 """Files whose content is judged by its meaning, or made of such content."""
@@ -296,13 +298,18 @@ def _service_facts(name: str, service: Service) -> Iterator[Fact]:
         yield Fact(area="resources", name=f"{name} tmpfs {shown_whole(path)}", value=size(room), rank=room)
     command = " ".join(map(shown_whole, service.command))
     yield Fact(area="agent" if name == "agent" else "images", name=f"{name} command", value=command)
-    yield Fact(area="images", name=f"{name} base image", value=shown_whole(service.image.base))
+    yield Fact(area="images", name=f"{name} base image", value=_image_name(service.image.base))
     if rootfs := service.image.rootfs:
         value = f"{rootfs.kind} {shown_whole(rootfs.name)} {rootfs.hash}"
         yield Fact(area="images", name=f"{name} rootfs", value=value)
     for artifact in service.image.artifacts:
         pinned = f"{artifact.version} {_short(artifact.model_dump_json())}"
         yield Fact(area="images", name=f"{name} {artifact.package} for {artifact.platform}", value=pinned)
+
+
+def _image_name(text: str) -> str:
+    """A reference whole, with all of its digest, which is what a reviewer compares."""
+    return f"'{text}'" if _REFERENCE.fullmatch(text) else shown_whole(text)
 
 
 def _file_facts(manifest: Manifest) -> Iterator[Fact]:

@@ -56,7 +56,7 @@ class ArtifactSpec(_Strict):
     source: Source
     package: str
     version: str
-    filename: str
+    filename: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")]
     integrity: Annotated[str, Field(pattern=r"^(sha(256|512)-|h1:)[A-Za-z0-9+/]+=*$")]
     members: dict[str, RelativePath]
 

@@ -1,13 +1,13 @@
 """Profile to bundle: a function of the profile's text, the pins and this code, and of nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from bottlegen.agent_env import bottle_env
 from bottlegen.bundle import Bundle, assemble
-from bottlegen.errors import PlanError, Problem
+from bottlegen.errors import LockError, PlanError, Problem
 from bottlegen.pins import Pins
 from bottlegen.plan import (
     MATERIAL,
@@ -70,8 +70,20 @@ def preview(profile: Profile, pins: Pins) -> Preview:
     """The bundle together with the values it was rendered from."""
     try:
         return _preview(profile, pins)
+    except LockError as e:
+        raise _placed(e, profile) from e
     except PlanError as e:
         raise profile.with_lines(e) from e
+
+
+def _placed(error: LockError, profile: Profile) -> LockError:
+    """`error`, told at the line that asks for a version where one does."""
+    if not error.lacks[1] or error.lacks[1] != profile.agent.version:
+        return error
+    return LockError(
+        (replace(problem, where=profile.where("agent_provider", "version")) for problem in error.problems),
+        lacks=error.lacks,
+    )
 
 
 def _preview(profile: Profile, pins: Pins) -> Preview:

@@ -115,7 +115,7 @@ class Rootfs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image built from a folder of the bundle plus pinned artifacts; `base` floats until the host locks it."""
+    """An image built from a folder of the bundle plus pinned artifacts; `base` is by digest."""
 
     context: str
     base: str

@@ -17,6 +17,7 @@ let
       ../LICENSE
       ../README.md
       ../bottlegen
+      ../bottlegen.lock
       ../bundles
       ../docs
       ../flake.lock

@@ -9,6 +9,8 @@
   profile,
   # A folder with all that the profile extends; null when it extends nothing.
   src ? null,
+  # The project's bottlegen.lock; null takes the one that ships with bottlegen.
+  lock ? null,
   # SRI hash of the bundle that was reviewed; null builds what the profile says now.
   hash ? null,
   # { directory = "agent-root"; from = DERIVATION; }, or with `archive`: the bundle has this for its [rootfs], with the hash
@@ -29,6 +31,17 @@ let
       throw "mkBundle: profile '${profile}' makes a bundle of its own name, not '${name}'"
     else
       "cp -R ${src} profiles";
+  # Where `build` looks for it: beside the folder of profiles, or in the folder of a profile further down.
+  placeLock =
+    if lock == null then
+      ""
+    else
+      ''
+        chmod -R u+w profiles
+        folder=$(dirname profiles/${file})
+        if [ "$folder" = profiles ]; then folder=.; fi
+        cp ${lock} "$folder/bottlegen.lock"
+      '';
   file = if src == null then name + builtins.head ending else profile;
   kind = builtins.head (builtins.attrNames (removeAttrs rootfs [ "from" ]));
   # A profile beside the given one, which it extends: the bundle is that of a profile with these lines.
@@ -65,6 +78,7 @@ pkgs.runCommand name
   ''
     export HOME=$PWD # where `build` keeps an index
     ${place}
+    ${placeLock}
     ${if rootfs == null then "" else rooted}
     bottlegen build --profile profiles/${if rootfs == null then file else name + ".toml"} --out built
     cp -R built/${name} $out

@@ -30,11 +30,12 @@ class LaunchSpec:
     """One start of one bottle: the verified bundle and what this host adds, secrets excepted.
 
     `command` overrides the agent's own when not empty. `workspace` is the host's folder or None. `home` is the host
-    folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_images` overrides the
-    `base` of every image when not empty. `terminal_env` is TERM and its like, the only host variables that pass.
-    `protected` are folders below `workspace` that the agent may read and not change. `static_hosts` are fixed
-    addresses of names, for sidecars that resolve names themselves. `rootfs_at` are the places where the rootfs of the
-    bundle may lie on this host; `rootfs` is the verified tree once the start has one, and a runtime takes no other.
+    folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_image` overrides the
+    `base` of every image when not empty, `image_mirror` is asked instead of Docker Hub. `terminal_env` is TERM and its
+    like, the only host variables that pass. `protected` are paths below `workspace` that the agent may read and not
+    change. `static_hosts` are fixed addresses of names, for sidecars that resolve names themselves. `rootfs_at` are the places
+    where the rootfs of the bundle may lie on this host; `rootfs` is the verified tree once the start has one, and a
+    runtime takes no other.
     """
 
     bottle: str
@@ -52,6 +53,7 @@ class LaunchSpec:
     static_hosts: tuple[tuple[str, str], ...] = ()
     rootfs_at: tuple[Path, ...] = ()
     rootfs: Path | None = None
+    image_mirror: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bottlegen import nar
 from bottlegen.bundle import Bundle, differences, write
@@ -14,13 +15,22 @@ from bottlegen.locate import Place, locate, places, project_profiles
 from bottlegen.source import read_file
 from runtime.build_index import BuildIndex, Made, Recorder
 
+if TYPE_CHECKING:
+    from bottlegen.pins import Pins
+
 
 def build_place(place: Place, read: Callable[[str], bytes] = read_file) -> Bundle:
     """The bundle of a profile file as it stands on disk."""
-    from bottlegen.pins import load  # late: to find everything unchanged takes no models
-    from bottlegen.pipeline import build, load_profile
+    from bottlegen.pipeline import build, load_profile  # late: to find everything unchanged takes no models
 
-    return build(load_profile(shown(place.profile), read), load())
+    return build(load_profile(shown(place.profile), read), pins_of(place, read))
+
+
+def pins_of(place: Place, read: Callable[[str], bytes] = read_file) -> "Pins":
+    """What the lock beside the profile pins, or the lock that ships with bottlegen where there is none."""
+    from bottlegen.pins import project
+
+    return project(shown(place.lock), read)
 
 
 def with_lines(problem: Problem, place: Place) -> Problem:

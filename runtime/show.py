@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import Preview, load_profile, preview
 from bottlegen.routes import HostRules, Rule
-from runtime.build import place_of, shown
+from runtime.build import pins_of, place_of, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +22,8 @@ _PIPE_WIDTH = 240
 
 def show_profile(asked: str, *, as_json: bool, cwd: Path) -> None:
     """Print the preview of a profile, built now."""
-    view = preview(load_profile(shown(place_of(asked, cwd).profile)), load_pins())
+    place = place_of(asked, cwd)
+    view = preview(load_profile(shown(place.profile)), pins_of(place))
     if as_json:
         json.dump(_document(view), sys.stdout, indent=2)
         print()

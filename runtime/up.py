@@ -162,6 +162,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         workspace=workspace,
         home=state.make_home(name, owner) if manifest.home == "kept" else None,
         base_image=host.config.images.base,
+        image_mirror=host.config.images.mirror,
         outside_network=host.config.docker.outside_network,
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
         static_hosts=tuple(sorted(host.config.upstream.hosts.items())),
@@ -171,12 +172,10 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
 
 
 def _reviewed(place: Place, workspace: Path) -> tuple[Path, ...]:
-    """The project's profiles and bundles, as far as they lie in the workspace: an agent that could write both would
-    write what the next `up` lets it do."""
-    folders = (folder.resolve() for folder in (place.profile.parent, place.bundle.parent))
-    return tuple(
-        folder for folder in folders if folder.is_dir() and folder != workspace and folder.is_relative_to(workspace)
-    )
+    """The project's profiles, bundles and lock, as far as they lie in the workspace: an agent that could write them
+    would write what the next `up` lets it do."""
+    paths = (path.resolve() for path in (place.profile.parent, place.bundle.parent, place.lock))
+    return tuple(path for path in paths if path.exists() and path != workspace and path.is_relative_to(workspace))
 
 
 def _workspace(asked: str, source: str, host: Host) -> Path:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from bottlegen import bundle, nar
+from bottlegen.lock import parse, render
 from bottlegen.pins import load as load_pins
+from bottlegen.pins import pinned, shipped_lock
 from bottlegen.pipeline import build, load_profile
 from runtime import tree
 from tests.nix.conftest import Nix
@@ -75,6 +77,18 @@ def test_a_profile_that_extends_another(own_nix: Nix, consumer: Consumer) -> Non
     assert bundle.read(path).hash == expected.hash
     refused = own_nix.run("build", ".#misnamed", "--no-link", cwd=folder)
     assert "profile 'web/site.yaml' makes a bundle of its own name, not 'other'" in refused.stderr
+
+
+def test_a_lock_of_its_own_counts(own_nix: Nix, consumer: Consumer) -> None:
+    folder = consumer()
+    digest = load_pins().base.partition("@")[2]
+    lock = render(shipped_lock()).replace(digest, f"sha256:{'f' * 64}")
+    (folder / "bottlegen.lock").write_text(lock)
+    pins = pinned(parse("bottlegen.lock", lock.encode()))
+    for output, profile in (("locked", folder / "dev.toml"), ("sitelocked", folder / "team" / "web" / "site.yaml")):
+        expected = build(load_profile(str(profile)), pins)
+        assert bundle.read(own_nix.build(f".#{output}", cwd=folder)).hash == expected.hash
+        assert expected.hash != build(load_profile(str(profile)), load_pins()).hash
 
 
 def test_a_generator_that_writes_the_time_is_caught_by_a_rebuild(own_nix: Nix, consumer: Consumer) -> None:

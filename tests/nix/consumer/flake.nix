@@ -16,6 +16,14 @@
         rec {
           plain = dev { };
           pinned = dev { hash = "@hash@"; };
+          locked = dev { lock = ./bottlegen.lock; };
+          sitelocked = bottlegen.lib.mkBundle {
+            inherit pkgs;
+            name = "site";
+            src = ./team;
+            profile = "web/site.yaml";
+            lock = ./bottlegen.lock;
+          };
           site = bottlegen.lib.mkBundle {
             inherit pkgs;
             name = "site";

@@ -33,9 +33,9 @@ class LaunchSpec:
     folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_image` overrides the
     `base` of every image when not empty, `image_mirror` is asked instead of Docker Hub. `terminal_env` is TERM and its
     like, the only host variables that pass. `protected` are paths below `workspace` that the agent may read and not
-    change. `static_hosts` are fixed addresses of names, for sidecars that resolve names themselves. `rootfs_at` are the places
-    where the rootfs of the bundle may lie on this host; `rootfs` is the verified tree once the start has one, and a
-    runtime takes no other.
+    change. `static_hosts` are fixed addresses of names, for sidecars that resolve names themselves. `rootfs_at` are
+    the places where the rootfs of the bundle may lie on this host; `rootfs` is the verified tree once the start has
+    one, and a runtime takes no other.
     """
 
     bottle: str

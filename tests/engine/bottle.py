@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,8 +87,9 @@ def make_folder(path: Path) -> Path:
     path.mkdir()
     if os.getuid() == 0:
         os.chown(path, OWNER, OWNER)
+        top = Path(tempfile.gettempdir())
         for parent in path.parents:
-            if parent.name.startswith("pytest-") or "pytest-" in parent.parent.name:
+            if parent != top and parent.is_relative_to(top):
                 parent.chmod(0o755)
     return path
 

@@ -37,10 +37,40 @@ def test(_: Context, unit: bool = False, engine_required: bool = False, k: str =
     if engine_required:
         os.environ["BOTTLEGEN_REQUIRE"] = "engine,namespaces,agents,envoy,nix"
     options = [*(["tests/unit"] if unit else []), *(["-k", k] if k else [])]
+    if not (unit or k or cov):
+        options += ["-n", "2", "--dist", "loadfile"]  # most of it waits for engines, not for processors
     if cov:
         options += ["--cov", "--cov-report=term-missing:skip-covered"]
     linters = [] if unit or k else _linters()
     _run_all([*linters, ("tests", [sys.executable, "-m", "pytest", *options])])
+
+
+@task(
+    name="test-microvm",
+    help={
+        "k": "only tests whose names match this pytest expression",
+        "minutes": "kill the machine when its tests take longer",
+    },
+)
+def test_microvm(context: Context, k: str = "", minutes: int = 10) -> None:
+    """
+    Run the tests that boot real microVMs, in an emulated machine; builds that machine's disk first when it must.
+
+    Needs no KVM: QEMU emulates a processor with virtualisation, so this is slow and its timings say nothing of yours.
+
+      ./inv test-microvm
+    """
+    del context
+    from tests.microvm import machine
+    from tests.microvm.tools import BedError
+
+    pytest = ["python", "-m", "pytest", "-p", "no:cacheprovider", "-m", "microvm", *(["-k", k] if k else [])]
+    try:
+        status = machine.run([*pytest, "tests/microvm", "tests/contract"], seconds=minutes * 60)
+    except BedError as e:
+        raise Exit(str(e), code=1) from e
+    if status:
+        raise Exit(f"failed: microVM tests ({status})", code=1)
 
 
 @task
@@ -94,7 +124,7 @@ def docs(_: Context, check: bool = False) -> None:
     _run_all([("docs", [sys.executable, "docs/generate.py", *(["--check"] if check else [])])])
 
 
-for added in (test, lint, format_, bench, docs):
+for added in (test, test_microvm, lint, format_, bench, docs):
     namespace.add_task(added)  # type: ignore[arg-type] # what @task returns is typed as the function too
 
 

@@ -40,6 +40,9 @@ class Bench:
         for path in (self.work, self.home):
             os.chown(path, OWNER, OWNER)
         folder.chmod(0o755)
+        settings = folder / "config" / "bottlegen" / "host.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text('[images]\nbase = "debian:bookworm-slim"\n')  # what the engine has; no registry is needed
         self.env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),

@@ -11,7 +11,7 @@ CA = f"{MATERIAL}/ca.crt"
 """The bottle's CA alone, for clients that add a file to their own roots."""
 
 USER = "agent"
-_NO_PROXY = "localhost,127.0.0.1,::1"
+_NO_PROXY = "localhost,127.0.0.1,::1,cred-proxy,git-gate"
 _BUNDLE_NAMES = (
     "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "AWS_CA_BUNDLE",
     "CARGO_HTTP_CAINFO", "DENO_CERT",

@@ -5,9 +5,11 @@ Two bundles compare without their profiles: what may be reached as sets of reque
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -15,8 +17,11 @@ from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, Problem
 from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
-from bottlegen.routes import HostRules, RouteSet, Rule, Slot
+from bottlegen.plan import Slot
+from bottlegen.routes import HostRules, RouteSet, Rule
+from bottlegen.sidecars import cred_proxy, pipelock
 from bottlegen.sidecars.egress import render, routes_json
+from bottlegen.tokens import TokenRoute
 from bottlegen.wording import shown
 
 Area = Literal["routes", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"]
@@ -26,8 +31,9 @@ AREAS: tuple[Area, ...] = (
 
 _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
+_REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]{0,127}@sha256:[0-9a-f]{64}")
 _CONFIG = "sidecars/egress/envoy.json"
-_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG})
+_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG, cred_proxy.FILE, pipelock.FILE})
 """Files whose content is judged by its meaning, or made of such content."""
 
 
@@ -114,6 +120,18 @@ class _Route(_Strict):
     tls_passthrough: bool
 
 
+class _TokenRoute(_Strict):
+    path: str
+    upstream: str
+    auth: _Auth
+    tls_passthrough: bool
+
+
+class _TokenRoutes(_Strict):
+    format: Annotated[Literal[1], Field()]
+    routes: list[_TokenRoute]
+
+
 class _Routes(_Strict):
     format: Annotated[Literal[1], Field()]
     routes: list[_Route]
@@ -129,7 +147,8 @@ def authority(bundle: Bundle) -> Authority:
         routes = _Routes.model_validate_json(bundle.data("routes.json"))
         tokens = _TOKENS.validate_json(bundle.data("tokens.json"), strict=True)
         env = _TOKENS.validate_json(bundle.data("agent/env.json"), strict=True)
-        hosts = tuple(_hosts(routes.routes, tokens))
+        by_path = [_as_route(route) for route in _by_path(bundle)]
+        hosts = tuple(_hosts([*routes.routes, *by_path], tokens))
     except (KeyError, ValueError, ValidationError) as e:
         what = (
             f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
@@ -157,10 +176,55 @@ def enforces_its_routes(bundle: Bundle) -> bool:
         slots=tuple(
             Slot(name=slot.name, token_ref="", scheme=slot.scheme, header=slot.header, hosts=tuple(slot.hosts))
             for slot in bundle.manifest.slots
+            if slot.sidecar == "egress"
         ),
+        tokens=tuple(map(_token_route, _by_path(bundle))),
     )
-    made = {"routes.json": routes_json(route_set), _CONFIG: render(bundle.manifest.name, route_set)}
-    return all(bundle.files[path].data == data for path, data in made.items())
+    chained = pipelock.NAME in bundle.manifest.services
+    made = {
+        "routes.json": routes_json(route_set),
+        _CONFIG: render(bundle.manifest.name, route_set, chained=chained),
+    }
+    if route_set.tokens:
+        made[cred_proxy.FILE] = cred_proxy.routes_file(route_set).data
+    told = all(bundle.files[path].data == data for path, data in made.items())
+    return told and (not chained or pipelock.enforces(bundle.data(pipelock.FILE), route_set))
+
+
+def _by_path(bundle: Bundle) -> list[_TokenRoute]:
+    """The paths of cred-proxy, none without one."""
+    if cred_proxy.FILE not in bundle.files:
+        return []
+    return _TokenRoutes.model_validate_json(bundle.data(cred_proxy.FILE)).routes
+
+
+def _as_route(route: _TokenRoute) -> _Route:
+    """What a path of cred-proxy gives the agent, said as for any other way to the host."""
+    made = _token_route(route)
+    return _Route(
+        name=route.path,
+        host=made.host,
+        port=made.port,
+        methods=[],
+        paths=[f"{made.upstream_path}**"] if made.upstream_path != "/" else [],
+        upstream=route.upstream,
+        auth=route.auth,
+        tls_passthrough=route.tls_passthrough,
+    )
+
+
+def _token_route(route: _TokenRoute) -> TokenRoute:
+    parts = urlsplit(route.upstream)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError("not an upstream")
+    return TokenRoute(
+        path=route.path,
+        host=parts.hostname,
+        port=parts.port or 443,
+        upstream_path=f"{parts.path}/",
+        slot=route.auth.slot,
+        tls_passthrough=route.tls_passthrough,
+    )
 
 
 def _host_rules(host: str, port: int, group: list[_Route]) -> HostRules:
@@ -234,10 +298,18 @@ def _service_facts(name: str, service: Service) -> Iterator[Fact]:
         yield Fact(area="resources", name=f"{name} tmpfs {shown_whole(path)}", value=size(room), rank=room)
     command = " ".join(map(shown_whole, service.command))
     yield Fact(area="agent" if name == "agent" else "images", name=f"{name} command", value=command)
-    yield Fact(area="images", name=f"{name} base image", value=shown_whole(service.image.base))
+    yield Fact(area="images", name=f"{name} base image", value=_image_name(service.image.base))
+    if rootfs := service.image.rootfs:
+        value = f"{rootfs.kind} {shown_whole(rootfs.name)} {rootfs.hash}"
+        yield Fact(area="images", name=f"{name} rootfs", value=value)
     for artifact in service.image.artifacts:
         pinned = f"{artifact.version} {_short(artifact.model_dump_json())}"
         yield Fact(area="images", name=f"{name} {artifact.package} for {artifact.platform}", value=pinned)
+
+
+def _image_name(text: str) -> str:
+    """A reference whole, with all of its digest, which is what a reviewer compares."""
+    return f"'{text}'" if _REFERENCE.fullmatch(text) else shown_whole(text)
 
 
 def _file_facts(manifest: Manifest) -> Iterator[Fact]:

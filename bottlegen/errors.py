@@ -98,3 +98,16 @@ class RuntimeFailure(BottlegenError):
     """The runtime could not do what was asked; whatever was begun has been undone."""
 
     exit_code = 16
+
+
+class LockError(BottlegenError):
+    """bottlegen.lock cannot be read, or says something else than bottlegen or a registry does."""
+
+    exit_code = 17
+
+    def __init__(
+        self, problems: Iterable[Problem] | Problem | str, *, fix: str = "", lacks: tuple[str, str] = ("", "")
+    ) -> None:
+        super().__init__(problems, fix=fix)
+        self.lacks = lacks
+        """The name and, where one was asked for, the version that the lock does not pin."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from bottlegen.decide import Decision, covering, decide
 from bottlegen.errors import UsageError, Where
 from bottlegen.pipeline import Preview
-from bottlegen.plan import Route
+from bottlegen.plan import Route, Slot
 from bottlegen.profile import Profile
-from bottlegen.routes import HostRules, Rule, Slot, normal
+from bottlegen.routes import HostRules, Rule, normal
 from bottlegen.wording import shown
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\]*)([^#]*)", re.DOTALL)

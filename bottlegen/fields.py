@@ -4,7 +4,7 @@ import math
 import re
 from urllib.parse import unquote
 
-from bottlegen import agent_env, paths, secret_shapes
+from bottlegen import agent_env, nar, paths, secret_shapes
 from bottlegen.wording import Refusal, shown
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}\Z")
@@ -18,7 +18,9 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}\Z")
 _SIZE = re.compile(r"([0-9]{1,9})(KiB|MiB|GiB|TiB)\Z")
 _UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _MEMORY = (64 * 2**20, 2**50)
+_BODY = (2**20, 2**30)
 _LONGEST_PATH = 1024
+_NOT_RE2 = re.compile(r"\(\?(?:[=!>(#]|<[=!]|P=)|\\[1-9]|\\Z|[*+?}]\+")
 
 _FRAMING = frozenset({
     "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "expect",
@@ -126,10 +128,9 @@ def argument(text: str) -> str:
     return _not_secret(text, "command argument")
 
 
-def relative_path(text: str) -> str:
+def relative_path(text: str, fix: str = 'write it relative to the workspace, like "src/generated"') -> str:
     """A path below the directory it starts from, without './' and doubled or trailing slashes."""
     decoded = _decoded(text)
-    fix = 'write it relative to the workspace, like "src/generated"'
     if not text.strip():
         raise Refusal("path is empty", 'write "." for the directory itself')
     if len(text) > _LONGEST_PATH:
@@ -145,6 +146,29 @@ def relative_path(text: str) -> str:
     return "/".join(part for part in text.split("/") if part not in ("", ".")) or "."
 
 
+def rootfs_name(text: str) -> str:
+    """A path below the project: it stands in bundles, so no host's own path can stand in its place."""
+    fix = (
+        'write it relative to the project, like "images/agent.tar"\n'
+        'where it lies elsewhere on this host is for host.toml: [rootfs] "NAME" = "/…"'
+    )
+    if not text.strip():
+        raise Refusal("path is empty", fix)
+    name = relative_path(text, fix)
+    if name == ".":
+        raise Refusal("path is the project itself", fix)
+    return name
+
+
+def nar_hash(text: str) -> str:
+    """The one spelling of a Nix archive hash; other spellings of the same are told it."""
+    if nar.parse_sri(text):
+        return text
+    digest = nar.parse_other(text)
+    fix = f'hash = "{nar.sri(digest)}"' if digest else "bottlegen hash --path PATH, which prints it"
+    raise Refusal(f"hash {shown(text)} is no SHA-256 in the form 'sha256-…'", fix)
+
+
 def _decoded(text: str) -> str:
     """Percent-decoding until nothing changes, so that no layer of it can hide a traversal."""
     for _ in range(8):
@@ -154,13 +178,47 @@ def _decoded(text: str) -> str:
     raise Refusal("path is percent-encoded many times over", "write it decoded")
 
 
-def memory(value: object) -> object:
+def _bytes(value: object, field: str, fix: str) -> object:
     """Bytes from '4GiB' or a number of bytes; other types are left to the type check."""
-    if isinstance(value, str):
-        match = _SIZE.match(value)
-        if not match:
-            raise Refusal(f"memory {shown(value)} is no size", 'memory = "4GiB", "512MiB", or a number of bytes')
-        value = int(match[1]) * _UNITS[match[2]]
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.match(value)
+    if not match:
+        raise Refusal(f"{field} {shown(value)} is no size", fix)
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def body_size(value: object) -> object:
+    """Bytes of a request or an answer that is held while it is scanned."""
+    value = _bytes(value, "size", '"32MiB", or a number of bytes')
+    if isinstance(value, int) and not isinstance(value, bool) and not _BODY[0] <= value <= _BODY[1]:
+        raise Refusal("the size is below 1MiB or above 1GiB: a body is held in memory while it is scanned", '"32MiB"')
+    return value
+
+
+def pattern_name(text: str) -> str:
+    if not text or len(text) > 64 or not text.isprintable():
+        raise Refusal(f"{shown(text)} is no name for a pattern", 'name = "Internal ticket", at most 64 characters')
+    return text
+
+
+def regex(text: str) -> str:
+    """A regular expression in what RE2 and Python have in common."""
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as e:
+        raise Refusal(f"regex {shown(text)} is no regular expression: {e}", r'regex = "TICKET-[0-9]{6}"') from e
+    if not text or len(text) > _LONGEST_PATH or _NOT_RE2.search(text):
+        raise Refusal(
+            f"regex {shown(text)} is empty, too long, or looks around or back, which RE2 cannot",
+            r'regex = "TICKET-[0-9]{6}"',
+        )
+    return text
+
+
+def memory(value: object) -> object:
+    """Bytes of the agent's memory."""
+    value = _bytes(value, "memory", 'memory = "4GiB", "512MiB", or a number of bytes')
     if isinstance(value, int) and not isinstance(value, bool) and not _MEMORY[0] <= value <= _MEMORY[1]:
         raise Refusal("memory is below 64MiB or above 1024TiB", 'memory = "4GiB"')
     return value

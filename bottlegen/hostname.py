@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
+from urllib.parse import urlsplit
 
+from bottlegen import paths
 from bottlegen.plan import PROXY_HOST
 from bottlegen.wording import Refusal, shown
 
@@ -140,3 +142,21 @@ def _folded(text: str) -> str:
     # Cut after it too, for one character may become eighteen.
     folded = unicodedata.normalize("NFKC", text[:_LONGEST]).lower()[:_LONGEST]
     return folded.replace("\u3002", ".").removesuffix(".")
+
+
+def instance_url(text: str) -> str:
+    """An https address of a server: a host, perhaps a port and a path, and nothing that could be a secret."""
+    fix = 'url = "https://git.example.org"'
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as e:
+        raise Refusal(f"url {shown(text)} is no address", fix) from e
+    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password or port == 0:
+        raise Refusal(f"url {shown(text)} is not https://HOST, or holds more than an address", fix)
+    if parts.query or parts.fragment or paths.refusal(parts.path or "/") or "*" in parts.path:
+        raise Refusal(f"url {shown(text)} holds more than an address", fix)
+    host = parse(parts.hostname)
+    if host.startswith("*"):
+        raise Refusal(f"url {shown(text)} names no single host", fix)
+    return f"https://{host}{f':{port}' if port not in (None, 443) else ''}{parts.path.rstrip('/')}"

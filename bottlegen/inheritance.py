@@ -16,7 +16,9 @@ MAX_CHAIN = 16
 _Place = Callable[[], Where | None]
 """To find a line takes a scan of the file, so only a message asks for it."""
 
-_ADDED_UP = frozenset({("egress", "routes"), ("workspace", "read_only")})
+ADDED_UP: frozenset[tuple[str, ...]] = frozenset(
+    {("egress", "routes"), ("workspace", "read_only"), ("pipelock", "patterns"), ("tokens",)}
+)
 
 
 def read_all(path: str, read: Callable[[str], bytes]) -> tuple[tuple[Source, ...], list[Problem]]:
@@ -38,7 +40,7 @@ def stem(path: str) -> str:
 
 
 def merged(sources: Sequence[Source]) -> dict[str, Any]:
-    """One document: tables joined, routes and read-only paths added up, other values from the last file with them."""
+    """One document: tables joined, lists of ADDED_UP added up, other values from the last file with them."""
     result: dict[str, Any] = {}
     for source in sources:
         result = _joined(result, source.data, ())
@@ -46,15 +48,16 @@ def merged(sources: Sequence[Source]) -> dict[str, Any]:
     return result
 
 
-def route_owners(sources: Sequence[Source]) -> list[tuple[Source, int]]:
-    """For each route of the merged document the file that wrote it, and its index there."""
-    return [(source, index) for source in sources for index in range(_route_count(source))]
+def owners(sources: Sequence[Source], keys: tuple[str, ...]) -> list[tuple[Source, int]]:
+    """For each entry of a list that is added up the file that wrote it, and its index there."""
+    return [(source, index) for source in sources for index in range(_count(source, keys))]
 
 
-def _route_count(source: Source) -> int:
-    egress = source.data.get("egress")
-    routes = egress.get("routes") if isinstance(egress, dict) else None
-    return len(routes) if isinstance(routes, list) else 0
+def _count(source: Source, keys: tuple[str, ...]) -> int:
+    found: object = source.data
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return len(found) if isinstance(found, list) else 0
 
 
 def _joined(base: Mapping[str, Any], top: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def _joined(base: Mapping[str, Any], top: Mapping[str, Any], keys: Keys) -> dict
         here, below = (*keys, key), result.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
             result[key] = _joined(below, value, here)
-        elif here in _ADDED_UP and isinstance(below, list) and isinstance(value, list):
+        elif here in ADDED_UP and isinstance(below, list) and isinstance(value, list):
             result[key] = below + value
         else:
             result[key] = value

@@ -1,4 +1,4 @@
-"""Where profiles and their bundles are, from what the user typed and the folder they stand in."""
+"""Where profiles, their bundles and their lock are, from what the user typed and the folder they stand in."""
 
 import difflib
 from collections.abc import Iterator
@@ -7,21 +7,31 @@ from pathlib import Path
 
 from bottlegen.errors import UsageError
 
+LOCK_NAME = "bottlegen.lock"
 SUFFIXES = (".toml", ".yaml", ".yml")
 _FOLDER = "profiles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A profile file and the folder of its bundle: `X/profiles/NAME.toml` belongs to `X/bundles/NAME`."""
+    """A profile file, the folder of its bundle, and the lock, which need not be there.
+
+    `X/profiles/NAME.toml` belongs to `X/bundles/NAME` and `X/bottlegen.lock`.
+    """
 
     name: str
     profile: Path
     bundle: Path
+    lock: Path
+
+    @property
+    def root(self) -> Path:
+        """The project: what holds `profiles` and `bundles`."""
+        return self.bundle.parent.parent
 
 
 def shipped() -> Path:
-    """The folder whose `profiles/` and `bundles/` come with bottlegen: inside a wheel, or the checkout itself."""
+    """The folder whose `profiles/`, `bundles/` and lock come with bottlegen: inside a wheel, or the checkout itself."""
     package = Path(__file__).parent
     inside = package / "_shipped"
     return inside if inside.is_dir() else package.parent
@@ -107,4 +117,4 @@ def _by_path(path: Path, asked: str) -> Place:
 
 def _place(path: Path) -> Place:
     root = path.parent.parent if path.parent.name == _FOLDER else path.parent
-    return Place(name=path.stem, profile=path, bundle=root / "bundles" / path.stem)
+    return Place(name=path.stem, profile=path, bundle=root / "bundles" / path.stem, lock=root / LOCK_NAME)

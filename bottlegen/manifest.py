@@ -1,13 +1,23 @@
 """The shape of manifest.json: all that a runtime may know of a bottle, read strictly.
 
 `format` counts changes of this shape; it is not bottlegen's version: an upgrade that changes no byte changes no hash.
+So a bundle has the lowest format that can say what it says: 3 is 2 with a rootfs.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from bottlegen.plan import Platform, Source
+from bottlegen import nar
+from bottlegen.plan import Network, Platform, Source
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
@@ -24,6 +34,14 @@ def _relative(path: str) -> str:
 
 # A function, because pydantic's regular expressions cannot look around.
 RelativePath = Annotated[str, AfterValidator(_relative)]
+
+
+def _sri(text: str) -> str:
+    if nar.parse_sri(text) is None:
+        raise ValueError("not a SHA-256 in the form 'sha256-…'")
+    return text
+
+
 SlotName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
@@ -38,17 +56,37 @@ class ArtifactSpec(_Strict):
     source: Source
     package: str
     version: str
-    filename: str
-    integrity: Annotated[str, Field(pattern=r"^sha(256|512)-[A-Za-z0-9+/]+=*$")]
+    filename: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")]
+    integrity: Annotated[str, Field(pattern=r"^(sha(256|512)-|h1:)[A-Za-z0-9+/]+=*$")]
     members: dict[str, RelativePath]
 
 
+class RootfsSpec(_Strict):
+    """The service's root: what the host has under `name`, when its Nix archive hash is `hash`, and nothing else."""
+
+    kind: Literal["directory", "archive"]
+    name: RelativePath
+    hash: Annotated[str, AfterValidator(_sri)]
+
+
 class ImageSpec(_Strict):
-    """Built from the bundle's folder `context`; `base` replaces ARG BASE unless the host overrides it."""
+    """Built from the bundle's folder `context`; `base` replaces ARG BASE unless the host overrides it.
+
+    With a `rootfs` that is the image's root, and `base` lends it tools.
+    """
 
     context: RelativePath
     base: str
     artifacts: list[ArtifactSpec]
+    rootfs: RootfsSpec | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_it_is_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a rootfs as format 2 has it."""
+        document: dict[str, Any] = handler(self)
+        if self.rootfs is None:
+            del document["rootfs"]
+        return document
 
 
 class Limits(_Strict):
@@ -69,14 +107,32 @@ class Hardening(_Strict):
     user: Literal["workspace-owner", "sidecar"]
 
 
+class ListeningSpec(_Strict):
+    """A sidecar's TCP `ports`, of which the first is open when it is ready, and what it is called beside its own name.
+
+    It starts when its file `config` arrives; `trust`, when not empty, is where roots are joined for it. `tcp_only` when
+    it cannot bind a unix socket.
+    """
+
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1)]
+    config: str
+    names: list[str]
+    trust: str
+    tcp_only: bool
+
+
 class Service(_Strict):
-    """One container, VM or process. `env` names variables whose values stand in `env_file`; tmpfs sizes are bytes."""
+    """One container, VM or process. `env` names variables whose values stand in `env_file`; tmpfs sizes are bytes.
+
+    `listening` is None for the agent alone.
+    """
 
     image: ImageSpec
     command: list[str]
     env: list[str]
     env_file: RelativePath | None
-    networks: list[Literal["bottle", "outside"]]
+    networks: list[Network]
+    listening: ListeningSpec | None
     tmpfs: dict[str, int]
     limits: Limits
     hardening: Hardening
@@ -118,7 +174,7 @@ class Manifest(_Strict):
     `files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path.
     """
 
-    format: Literal[1]
+    format: Literal[2, 3]
     name: str
     provider: str
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"]
@@ -129,3 +185,18 @@ class Manifest(_Strict):
     slots: list[SlotSpec]
     home_files: list[HomeFile]
     files: list[tuple[RelativePath, FileMode, Sha256]]
+
+    @model_validator(mode="after")
+    def _lowest_format(self) -> Self:
+        rooted = {name for name, service in self.services.items() if service.image.rootfs}
+        if rooted - {"agent"}:
+            raise ValueError("only the agent can have a rootfs")
+        if self.format != (3 if rooted else 2):
+            raise ValueError("format 3 is for bundles with a rootfs, and for these alone")
+        return self
+
+    @property
+    def rootfs(self) -> RootfsSpec | None:
+        """What the agent's root is, where it is not an image's."""
+        agent = self.services.get("agent")
+        return agent.image.rootfs if agent else None

@@ -6,7 +6,8 @@ to eight; entries are sorted by raw name bytes; of all modes only the owner's ex
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -24,8 +25,17 @@ class Symlink:
     target: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A file too large to hold: `chunks` gives its `size` bytes when their turn comes, or it is a ValueError."""
+
+    size: int
+    chunks: Callable[[], Iterable[bytes]]
+    executable: bool = False
+
+
 Tree = Mapping[bytes, "Node"]
-Node = Regular | Symlink | Tree
+Node = Regular | Streamed | Symlink | Tree
 
 
 def tree_digest(node: Node) -> bytes:
@@ -57,6 +67,29 @@ def store_path(digest: bytes, name: str, store: str = "/nix/store") -> str:
     for place, byte in enumerate(hashlib.sha256(line).digest()):
         folded[place % 20] ^= byte
     return f"{store}/{base32(bytes(folded))}-{name}"
+
+
+def parse_sri(text: str) -> bytes | None:
+    """The digest that `sri` would write as `text`; None when there is none."""
+    kind, _, encoded = text.partition("-")
+    try:
+        digest = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return None
+    return digest if kind == "sha256" and len(digest) == 32 and sri(digest) == text else None
+
+
+def parse_other(text: str) -> bytes | None:
+    """The digest in the other spellings that Nix prints: base-16 or base-32, with or without `sha256:`."""
+    text = text.removeprefix("sha256:")
+    if re.fullmatch("[0-9a-f]{64}", text):
+        return bytes.fromhex(text)
+    if not re.fullmatch(f"[{BASE32}]{{52}}", text):
+        return None
+    number = 0
+    for digit in text:
+        number = number << 5 | BASE32.index(digit)
+    return number.to_bytes(32, "little") if number < 1 << 256 else None
 
 
 def base32(data: bytes) -> str:
@@ -94,11 +127,12 @@ def _archive(node: Node) -> Iterator[bytes]:
 
 def _node(node: Node) -> Iterator[bytes]:
     yield _text(b"(") + _text(b"type")
-    if isinstance(node, Regular):
+    if isinstance(node, Regular | Streamed):
         yield _text(b"regular")
         if node.executable:
             yield _text(b"executable") + _text(b"")
-        yield _text(b"contents") + _text(node.data)
+        yield _text(b"contents")
+        yield from _contents(node)
     elif isinstance(node, Symlink):
         yield _text(b"symlink") + _text(b"target") + _text(node.target)
     else:
@@ -108,3 +142,17 @@ def _node(node: Node) -> Iterator[bytes]:
             yield from _node(node[name])
             yield _text(b")")
     yield _text(b")")
+
+
+def _contents(node: Regular | Streamed) -> Iterator[bytes]:
+    if isinstance(node, Regular):
+        yield _text(node.data)
+        return
+    yield node.size.to_bytes(8, "little")
+    length = 0
+    for chunk in node.chunks():
+        length += len(chunk)
+        yield chunk
+    if length != node.size:
+        raise ValueError(f"{length} bytes came where {node.size} were announced")
+    yield bytes(-length % 8)

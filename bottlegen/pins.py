@@ -1,51 +1,247 @@
-"""The pins that ship with bottlegen: what may be downloaded, each by version and hash, and nothing else."""
+"""What a build may ask for, as a lock pins it: nothing floats, and what no lock pins is refused by name.
 
+A project's own bottlegen.lock counts alone; a project without one has the lock that ships with bottlegen.
+"""
+
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from bottlegen.errors import PlanError, Problem
-from bottlegen.plan import Artifact
+from bottlegen.diagnosis import unknown
+from bottlegen.errors import LockError, Problem, Where
+from bottlegen.locate import LOCK_NAME, shipped
+from bottlegen.lock import VERSION, Lock, LockedFile, LockedVersion, parse
+from bottlegen.plan import Artifact, Platform, Source
+from bottlegen.source import read_file
+from bottlegen.wording import shown
+
+_HOLE = "{version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Where one download comes from: an Artifact whose version is a hole in `filename` and `members`.
+
+    `version` is the only one that this bottlegen can use, where that is so.
+    """
+
+    name: str
+    platform: Platform
+    source: Source
+    package: str
+    filename: str
+    members: tuple[tuple[str, str], ...]
+    version: str = ""
+
+    @property
+    def origin(self) -> str:
+        return f"{self.source}:{self.package}"
+
+    @cached_property
+    def _filename(self) -> re.Pattern[str]:
+        return re.compile(_regex(self.filename, f"(?P<version>{VERSION.pattern})"))
+
+    def version_of(self, filename: str) -> str:
+        """The version of a file that is one of this recipe's, else empty."""
+        match = self._filename.fullmatch(filename)
+        return match["version"] if match else ""
+
+    def names(self, filename: str, version: str) -> bool:
+        """Whether `filename` is what the registry may call this download in `version`, which has to be usable."""
+        return self.version in ("", version) and bool(re.fullmatch(_regex(self.filename, re.escape(version)), filename))
+
+    def artifact(self, version: str, file: LockedFile) -> Artifact:
+        members = tuple(sorted((path.replace(_HOLE, version), target) for path, target in self.members))
+        return Artifact(
+            platform=self.platform, source=self.source, package=self.package, version=version,
+            filename=file.name, integrity=file.integrity, members=members,
+        )  # fmt: skip
+
+
+def _regex(pattern: str, version: str) -> str:
+    return re.escape(pattern).replace(re.escape(_HOLE), version).replace(r"\*", "[A-Za-z0-9._]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floating:
+    """What bottlegen knows how to pin: `images` pairs names with tags; recipes in the order of the file."""
+
+    images: tuple[tuple[str, str], ...]
+    recipes: tuple[Recipe, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each name once: images, then artifacts."""
+        return tuple(dict.fromkeys([*(name for name, _ in self.images), *(recipe.name for recipe in self.recipes)]))
+
+    def of(self, name: str) -> tuple[Recipe, ...]:
+        return tuple(recipe for recipe in self.recipes if recipe.name == name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
-    """`entries` pairs a short name with one download for one platform, in the order of the file."""
+    """`images` pairs a name with a reference by digest, `entries` a name with one download for one platform.
 
-    base: str
+    Of several versions of a name the first is the one used when none is asked for. `file` is the lock, for messages.
+    """
+
+    images: tuple[tuple[str, str], ...]
     entries: tuple[tuple[str, Artifact], ...]
+    file: str = LOCK_NAME
+
+    @property
+    def base(self) -> str:
+        return self.image("base")
+
+    def image(self, name: str) -> str:
+        """The image by digest; LockError when the lock has none."""
+        if name not in (pinned := dict(self.images)):
+            raise LockError(_nowhere(name, self.file), lacks=(name, ""))
+        return pinned[name]
 
     def versions(self, name: str) -> tuple[str, ...]:
-        """The pinned versions of `name`, in file order: the first is used when none is asked for."""
         return tuple(dict.fromkeys(artifact.version for pinned, artifact in self.entries if pinned == name))
 
     def artifacts(self, name: str, version: str = "") -> tuple[Artifact, ...]:
-        """One download a platform; PlanError when this version is not pinned."""
+        """One download a platform; LockError when this version is not pinned."""
         versions = self.versions(name)
         wanted = version or next(iter(versions), "")
-        if wanted not in versions:
-            known = ", ".join(f"'{pinned}'" for pinned in versions)
-            fix = f"use one of: {known}" if known else "remove the version: there is none to choose"
-            raise PlanError(Problem(what=f"version '{wanted}' of '{name}' is not pinned", fix=fix))
+        if wanted not in versions or not wanted:
+            raise LockError(_not_pinned(name, version, versions, self.file), lacks=(name, version))
         return tuple(item for pinned, item in self.entries if pinned == name and item.version == wanted)
+
+
+def _nowhere(name: str, file: str) -> Problem:
+    return Problem(what=f"'{name}' is not pinned", where=Where(file=file), fix=f"bottlegen lock --update {name}")
+
+
+def _not_pinned(name: str, version: str, versions: tuple[str, ...], file: str) -> Problem:
+    if not version:
+        return _nowhere(name, file)
+    what = f"version {shown(version)} of '{name}' is not pinned"
+    if name not in floating().names:
+        return Problem(what=what, where=Where(file=file), fix="remove the version: there is none to choose")
+    known = ", ".join(f"'{pinned}'" for pinned in versions)
+    return Problem(
+        what=what,
+        where=Where(file=file),
+        fix=f"bottlegen lock --update {name}" + (f"\nor use what is pinned: {known}" if known else ""),
+    )
+
+
+@cache
+def floating() -> Floating:
+    """What this release knows how to pin; part of the program, so a mistake in it is a bug and keeps its traceback."""
+    document = tomllib.loads(Path(__file__).with_name("pins.toml").read_text(encoding="utf-8"))
+    return Floating(images=tuple(document["image"].items()), recipes=tuple(map(_recipe, document["artifact"])))
+
+
+def _recipe(table: Mapping[str, Any]) -> Recipe:
+    return Recipe(**{**table, "members": tuple(table["members"].items())})
 
 
 @cache
 def load() -> Pins:
-    """The pins of this release."""
-    return parse(Path(__file__).with_name("pins.toml").read_text(encoding="utf-8"))
+    """The pins that ship with this release."""
+    return pinned(shipped_lock())
 
 
-def parse(text: str) -> Pins:
-    """Read pins; they are part of the program, so a mistake in them is a bug and keeps its traceback."""
-    document = tomllib.loads(text)
-    entries = tuple((table["name"], _artifact(table)) for table in document["artifact"])
-    return Pins(base=document["image"]["base"], entries=entries)
+@cache
+def shipped_lock() -> Lock:
+    path = shipped() / LOCK_NAME
+    return parse(LOCK_NAME, path.read_bytes())
 
 
-def _artifact(table: Mapping[str, Any]) -> Artifact:
-    given = {key: value for key, value in table.items() if key not in ("name", "members")}
-    return Artifact(**given, members=tuple(sorted(table["members"].items())))
+def project(path: str, read: Callable[[str], bytes] = read_file) -> Pins:
+    """The pins of the project whose lock is at `path`, those that ship with bottlegen when it has none."""
+    raw = lock_bytes(path, read)
+    return load() if raw is None else _read(path, raw)
+
+
+def lock_bytes(path: str, read: Callable[[str], bytes] = read_file) -> bytes | None:
+    """The bytes of the lock at `path`, None when there is none."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise LockError(f"cannot read '{path}': {e.strerror}", fix=f"ls -l '{path}'") from e
+
+
+@lru_cache(maxsize=8)
+def _read(path: str, raw: bytes) -> Pins:
+    """Once for all profiles of a project."""
+    return pinned(parse(path, raw))
+
+
+def pinned(lock: Lock, known: Floating | None = None) -> Pins:
+    """`lock` as a build uses it; LockError when it pins what bottlegen does not ask for, or only half of it."""
+    known = known or floating()
+    problems = [*_image_problems(lock, known)]
+    entries: list[tuple[str, Artifact]] = []
+    for locked in lock.versions:
+        recipes = known.of(locked.name)
+        problems += _problems(lock, locked, recipes, known)
+        files = {(file.platform, file.origin): file for file in locked.files}
+        entries += [
+            (locked.name, recipe.artifact(locked.version, files[recipe.platform, recipe.origin]))
+            for recipe in recipes
+            if (recipe.platform, recipe.origin) in files
+        ]
+    if problems:
+        raise LockError(problems)
+    return Pins(
+        images=tuple((image.name, f"{image.reference}@{image.digest}") for image in lock.images),
+        entries=tuple(entries),
+        file=lock.source.name if lock.source else LOCK_NAME,
+    )
+
+
+def _image_problems(lock: Lock, known: Floating) -> Iterator[Problem]:
+    references = dict(known.images)
+    for image in lock.images:
+        if image.name not in references:
+            what, fix = unknown((image.name,), references, noun="image")
+            yield Problem(what=what, where=lock.where(image.keys), fix=f"remove its lines; {fix}")
+        elif image.reference != references[image.name]:
+            yield Problem(
+                what=f"{shown(image.reference)} is pinned, but this bottlegen builds on '{references[image.name]}'",
+                where=lock.where((*image.keys, "reference")),
+                fix=f"bottlegen lock --update {image.name}",
+            )
+
+
+def _problems(lock: Lock, locked: LockedVersion, recipes: tuple[Recipe, ...], known: Floating) -> Iterator[Problem]:
+    """What keeps one locked version from being used."""
+    if not recipes:
+        what, fix = unknown((locked.name,), {recipe.name for recipe in known.recipes}, noun="pin")
+        yield Problem(what=what, where=lock.where(locked.keys), fix=f"remove its lines; {fix}")
+        return
+    by_place = {(str(recipe.platform), recipe.origin): recipe for recipe in recipes}
+    renew = f"bottlegen lock --update {locked.name}"
+    for file in locked.files:
+        recipe = by_place.pop((file.platform, file.origin), None)
+        if recipe is None:
+            what = f"{shown(file.origin)} is not where '{locked.name}' for {file.platform} comes from"
+            yield Problem(what=what, where=lock.where((*file.keys, "from")), fix=renew)
+        elif not recipe.names(file.name, locked.version):
+            what = f"{shown(file.name)} is no file of version {shown(locked.version)} of '{file.origin}'"
+            yield Problem(what=what, where=lock.where((*file.keys, "name")), fix=renew)
+    for recipe in by_place.values():
+        what = f"version {shown(locked.version)} of '{locked.name}' is pinned without {recipe.platform}"
+        yield Problem(what=what, where=lock.where(locked.keys), fix=renew)
+
+
+def locked_file(recipe: Recipe, name: str, integrity: str) -> LockedFile:
+    return LockedFile(platform=recipe.platform, origin=recipe.origin, name=name, integrity=integrity)
+
+
+def copied(lock: Lock, name: str, source: Lock) -> Lock:
+    """`lock` with what `source` pins for `name`."""
+    if image := source.image(name):
+        lock = lock.with_image(replace(image, keys=()))
+    return lock.with_versions(name, source.of(name)) if source.of(name) else lock

@@ -1,13 +1,13 @@
 """Profile to bundle: a function of the profile's text, the pins and this code, and of nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from bottlegen.agent_env import bottle_env
 from bottlegen.bundle import Bundle, assemble
-from bottlegen.errors import PlanError, Problem
+from bottlegen.errors import LockError, PlanError, Problem
 from bottlegen.pins import Pins
 from bottlegen.plan import (
     MATERIAL,
@@ -32,8 +32,8 @@ ROUTES_FILE = "routes.json"
 TOKENS_FILE = "tokens.json"
 HOME_FOLDER = "agent/home"
 
-MANIFEST_FORMAT = 1
-"""Counts changes of the manifest's shape; bottlegen/manifest.py reads it, strictly."""
+MANIFEST_FORMAT, FORMAT_WITH_ROOTFS = 2, 3
+"""Count changes of the manifest's shape; bottlegen/manifest.py reads it, strictly."""
 
 _Document = dict[str, object]
 
@@ -70,18 +70,30 @@ def preview(profile: Profile, pins: Pins) -> Preview:
     """The bundle together with the values it was rendered from."""
     try:
         return _preview(profile, pins)
+    except LockError as e:
+        raise _placed(e, profile) from e
     except PlanError as e:
         raise profile.with_lines(e) from e
+
+
+def _placed(error: LockError, profile: Profile) -> LockError:
+    """`error`, told at the line that asks for a version where one does."""
+    if not error.lacks[1] or error.lacks[1] != profile.agent.version:
+        return error
+    return LockError(
+        (replace(problem, where=profile.where("agent_provider", "version")) for problem in error.problems),
+        lacks=error.lacks,
+    )
 
 
 def _preview(profile: Profile, pins: Pins) -> Preview:
     plan = PROVIDERS[profile.agent.template].provision(profile.agent, pins)
     _refuse_reserved(profile)
-    routes = compile_routes((*plan.egress_routes, *profile.routes))
-    env = _agent_env(profile, plan)
-    sidecars = tuple(made for sidecar in SIDECARS if (made := sidecar.prepare(profile.name, routes, pins)))
+    routes = compile_routes((*plan.egress_routes, *profile.routes), profile.tokens)
+    sidecars = tuple(made for sidecar in SIDECARS if (made := sidecar.prepare(profile, routes, pins)))
+    env = _agent_env(profile, plan, sidecars)
     return Preview(
-        bundle=_bundle(profile, plan, routes, env, sidecars),
+        bundle=_bundle(profile, plan, env, sidecars),
         routes=routes,
         env=tuple(sorted((name, value) for name, value in env.items() if name not in plan.hidden_env_names)),
         hidden=tuple(sorted(plan.hidden_env_names)),
@@ -93,44 +105,69 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
 def _refuse_reserved(profile: Profile) -> None:
     """What a provider takes from the host's login goes to the hosts that the provider names, and to no other."""
     reserved = frozenset[str]().union(*(provider.token_refs for provider in PROVIDERS.values()))
+    named = [(route.origin, route.auth.token_ref) for route in profile.routes if route.auth]
+    named += [(token.origin, token.token_ref) for token in profile.tokens]
     problems = [
         Problem(
-            what=f"plan conflict: {route.origin} uses token_ref '{route.auth.token_ref}', which belongs to a provider",
+            what=f"plan conflict: {origin} uses token_ref '{token_ref}', which belongs to a provider",
             fix='name a secret of your own: token_ref = "…"',
         )
-        for route in profile.routes
-        if route.auth and route.auth.token_ref in reserved
+        for origin, token_ref in named
+        if token_ref in reserved
     ]
     if problems:
         raise PlanError(problems)
 
 
-def _agent_env(profile: Profile, plan: ProvisionPlan) -> dict[str, str]:
-    """The agent's whole environment: the profile may add to the provider's variables, not replace them."""
-    provided = dict(plan.env)
+def _agent_env(profile: Profile, plan: ProvisionPlan, sidecars: tuple[SidecarPlan, ...]) -> dict[str, str]:
+    """The agent's whole environment: the profile may add to what provider and sidecars set, not replace it."""
+    provided = {name: value for sidecar in sidecars for name, value in sidecar.agent.env} | dict(plan.env)
     taken = [name for name, value in profile.env if provided.get(name, value) != value]
     if taken:
         raise PlanError(
             Problem(
-                what=f"plan conflict: env '{name}' is set by the provider",
+                what=f"plan conflict: env '{name}' is set by the provider or a sidecar",
                 where=profile.where("env", name),
                 fix=f"remove env.{name} from the profile",
             )
             for name in taken
         )
-    return {**dict(profile.env), **provided, **dict(bottle_env())}
+    return {**dict(profile.env), **provided, **_git_env(sidecars), **dict(bottle_env())}
+
+
+def _git_env(sidecars: tuple[SidecarPlan, ...]) -> dict[str, str]:
+    """Settings of git as its own variables (git-config(1)): whatever files the agent writes, these are read last."""
+    settings = [setting for sidecar in sidecars for setting in sidecar.agent.git]
+    env = {"GIT_CONFIG_COUNT": str(len(settings))} if settings else {}
+    for index, (key, value) in enumerate(settings):
+        env |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+    return env
+
+
+def _home_files(plan: ProvisionPlan, sidecars: tuple[SidecarPlan, ...]) -> tuple[AgentFile, ...]:
+    files = (*plan.files, *(file for sidecar in sidecars for file in sidecar.agent.files))
+    paths = [file.path for file in files]
+    if twice := sorted({path for path in paths if paths.count(path) > 1}):
+        raise PlanError(
+            Problem(
+                what=f"plan conflict: '{path}' of the agent's home comes from two sides",
+                fix="this is bottlegen's own mistake: report it with the profile",
+            )
+            for path in twice
+        )
+    return files
 
 
 def _bundle(
     profile: Profile,
     plan: ProvisionPlan,
-    routes: RouteSet,
     env: Mapping[str, str],
     sidecars: tuple[SidecarPlan, ...],
 ) -> Bundle:
+    home = _home_files(plan, sidecars)
     # Plain data: the models that read a manifest cost more to make than all the rest of a build.
     manifest = {
-        "format": MANIFEST_FORMAT,
+        "format": FORMAT_WITH_ROOTFS if profile.rootfs else MANIFEST_FORMAT,
         "name": profile.name,
         "provider": profile.agent.template,
         "runtime": profile.runtime,
@@ -138,41 +175,45 @@ def _bundle(
         "home": profile.home,
         "workspace": _workspace(profile),
         "services": {
-            "agent": _agent_service(plan, env, profile.resources),
+            "agent": _agent_service(plan, env, profile),
             **{sidecar.name: _sidecar_service(sidecar) for sidecar in sidecars},
         },
         "slots": [
             {
                 "name": slot.name,
-                "sidecar": "egress",
+                "sidecar": sidecar.name,
                 "hosts": slot.hosts,
                 "header": slot.header,
                 "scheme": slot.scheme,
             }
-            for slot in routes.slots
+            for sidecar in sidecars
+            for slot in sidecar.slots
         ],
-        "home_files": [{"path": file.path, "mode": f"{file.mode:03o}", "keep": file.keep} for file in plan.files],
+        "home_files": [{"path": file.path, "mode": f"{file.mode:03o}", "keep": file.keep} for file in home],
     }
-    return assemble(manifest, _files(plan, routes, env, sidecars))
+    return assemble(manifest, _files(profile, plan, home, env, sidecars))
 
 
 def _files(
+    profile: Profile,
     plan: ProvisionPlan,
-    routes: RouteSet,
+    home: tuple[AgentFile, ...],
     env: Mapping[str, str],
     sidecars: tuple[SidecarPlan, ...],
 ) -> Iterable[RenderedFile]:
     yield RenderedFile(path=ENV_FILE, data=canonical_json(env))
     yield RenderedFile(
         path=TOKENS_FILE,
-        data=canonical_json({slot.name: slot.token_ref for slot in routes.slots}),
+        data=canonical_json({slot.name: slot.token_ref for sidecar in sidecars for slot in sidecar.slots}),
     )
-    yield from map(_home_file, plan.files)
-    yield from _context("agent")
+    yield from map(_home_file, home)
+    yield from _context("agent", "rootfs" if profile.rootfs else "agent")
     yield from plan.image_files
     for sidecar in sidecars:
-        yield from _context(sidecar.name)
+        yield from _context(sidecar.name, sidecar.name)
         yield from sidecar.files
+        if sidecar.env:
+            yield RenderedFile(path=_env_file(sidecar), data=canonical_json(dict(sidecar.env)))
 
 
 def _home_file(file: AgentFile) -> RenderedFile:
@@ -180,16 +221,14 @@ def _home_file(file: AgentFile) -> RenderedFile:
 
 
 @cache
-def _context(name: str) -> tuple[RenderedFile, ...]:
-    """The static image context `bottlegen/images/<name>`, as files of the bundle; part of this code."""
-    folder = Path(__file__).parent / "images" / name
+def _context(name: str, source: str) -> tuple[RenderedFile, ...]:
+    """The image context `bottlegen/images/<source>` as the bundle's `images/<name>`; all sidecars have `images/sidecar`
+    besides. Part of this code."""
+    images = Path(__file__).parent / "images"
+    folders = (images / source,) if name == "agent" else (images / source, images / "sidecar")
     return tuple(
-        RenderedFile(
-            path=f"images/{name}/{path.name}",
-            data=path.read_bytes(),
-            mode=_static_mode(path),
-        )
-        for path in sorted(folder.iterdir())
+        RenderedFile(path=f"images/{name}/{path.name}", data=path.read_bytes(), mode=_static_mode(path))
+        for path in sorted(path for folder in folders for path in folder.iterdir())
     )
 
 
@@ -208,15 +247,16 @@ def _workspace(profile: Profile) -> _Document:
     }
 
 
-def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], resources: Resources) -> _Document:
+def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], profile: Profile) -> _Document:
     return {
-        "image": _image(plan.image),
+        "image": _image(plan.image) | ({"rootfs": asdict(profile.rootfs)} if profile.rootfs else {}),
         "command": plan.command,
         "env": sorted(env),
         "env_file": ENV_FILE,
         "networks": ["bottle"],
+        "listening": None,
         "tmpfs": dict(_AGENT_TMPFS),
-        "limits": _limits(resources),
+        "limits": _limits(profile.resources),
         "hardening": _hardening("workspace-owner"),
     }
 
@@ -225,13 +265,18 @@ def _sidecar_service(sidecar: SidecarPlan) -> _Document:
     return {
         "image": _image(sidecar.image),
         "command": sidecar.command,
-        "env": [],
-        "env_file": None,
+        "env": sorted(dict(sidecar.env)),
+        "env_file": _env_file(sidecar) if sidecar.env else None,
         "networks": sidecar.networks,
+        "listening": asdict(sidecar.listening),
         "tmpfs": dict(sidecar.tmpfs),
         "limits": _limits(sidecar.resources),
         "hardening": _hardening("sidecar"),
     }
+
+
+def _env_file(sidecar: SidecarPlan) -> str:
+    return f"sidecars/{sidecar.name}/env.json"
 
 
 def _hardening(user: str) -> _Document:

@@ -6,7 +6,10 @@ from typing import Literal
 Platform = Literal["linux/amd64", "linux/arm64", "any"]
 """`any` is for archives that hold no machine code; they alone make no image for a platform."""
 
-Source = Literal["npm", "pypi"]
+Network = Literal["bottle", "chain", "outside"]
+"""`bottle` joins agent and sidecars, `chain` sidecars alone, `outside` leads out."""
+
+Source = Literal["npm", "pypi", "go"]
 
 WORKSPACE = "/workspace"
 """Where the workspace is mounted in every bottle, whatever its path on the host (a bundle holds no host path)."""
@@ -42,6 +45,18 @@ class Route:
     methods: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     auth: Auth | None = None
+    tls_passthrough: bool | None = None
+    origin: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A secret for a service of a known kind. `url` is an instance's, for kinds that have several; `origin` is where it
+    stands, for messages, and `tls_passthrough` None leaves the word to the kind."""
+
+    kind: Literal["anthropic", "github", "gitea", "npm"]
+    token_ref: str
+    url: str = ""
     tls_passthrough: bool | None = None
     origin: str = field(default="", compare=False)
 
@@ -89,7 +104,8 @@ class Artifact:
     """One pinned download for one platform.
 
     `source` is `npm` or `pypi`; `integrity` is SRI of the archive (`sha512-…` or `sha256-…`); `members` maps paths
-    inside the archive (or, ending in `/`, a whole folder) to paths in the image context.
+    inside the archive (or, ending in `/`, a whole folder) to paths in the image context. For `go`, which is built from
+    source, `package` is the program, `filename` the module's version, `integrity` the module's hash (`h1:…`).
     """
 
     platform: Platform
@@ -102,8 +118,20 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rootfs:
+    """What an agent's root is instead of an image's: a tree, or an archive of layers, by its Nix archive hash (SRI).
+
+    `name` is a relative path: where it lies below the project, unless the host has it elsewhere.
+    """
+
+    kind: Literal["directory", "archive"]
+    name: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image built from a folder of the bundle plus pinned artifacts; `base` floats until the host locks it."""
+    """An image built from a folder of the bundle plus pinned artifacts; `base` is by digest."""
 
     context: str
     base: str
@@ -142,13 +170,52 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A place in a sidecar that holds one credential. `token_ref` stays on the host; `name` is all a sidecar sees."""
+
+    name: str
+    token_ref: str
+    scheme: str
+    header: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """What a sidecar offers: TCP `ports`, of which the first is open when it is ready, and `names` beside its own.
+
+    It starts when its file `config` arrives; `trust` is where the system's roots and the host's are joined for it.
+    `tcp_only` when it can bind addresses and no unix socket: a runtime that connects services by sockets bridges it.
+    """
+
+    ports: tuple[int, ...]
+    config: str
+    names: tuple[str, ...] = ()
+    trust: str = ""
+    tcp_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentShare:
+    """What a sidecar needs the agent to know: variables, files of its home, settings of git."""
+
+    env: tuple[tuple[str, str], ...] = ()
+    files: tuple[AgentFile, ...] = ()
+    git: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarPlan:
-    """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes."""
+    """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes; `env` holds no secret."""
 
     name: str
     image: Image
     command: tuple[str, ...]
     files: tuple[RenderedFile, ...]
-    networks: tuple[Literal["bottle", "outside"], ...]
+    networks: tuple[Network, ...]
+    listening: Listening
     tmpfs: tuple[tuple[str, int], ...]
     resources: Resources
+    env: tuple[tuple[str, str], ...] = ()
+    slots: tuple[Slot, ...] = ()
+    agent: AgentShare = AgentShare()

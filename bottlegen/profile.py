@@ -8,8 +8,8 @@ from typing import Literal
 
 from bottlegen import diagnosis, inheritance
 from bottlegen.errors import PlanError, Problem, ProfileError, Where
-from bottlegen.plan import AgentProvider, Auth, Resources, Route
-from bottlegen.profile_schema import ProfileTable, RouteTable
+from bottlegen.plan import AgentProvider, Auth, Resources, Rootfs, Route, Token
+from bottlegen.profile_schema import InspectionTable, ProfileTable, RootfsTable, RouteTable, TokenTable
 from bottlegen.source import Source, read_file
 from bottlegen.wording import Keys, dotted, shown
 
@@ -30,6 +30,18 @@ class Workspace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What pipelock is told: `patterns` are (name, regular expression), sizes are bytes."""
+
+    mode: Literal["strict", "balanced", "audit"] = "strict"
+    action: Literal["block", "warn"] = "block"
+    patterns: tuple[tuple[str, str], ...] = ()
+    max_body: int = 32 * 2**20
+    max_response: int = 128 * 2**20
+    requests_per_minute: int = 6000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """`env` is sorted by name. The sources serve messages alone and take no part in equality."""
 
@@ -37,7 +49,10 @@ class Profile:
     agent: AgentProvider
     resources: Resources
     routes: tuple[Route, ...] = ()
+    tokens: tuple[Token, ...] = ()
+    rootfs: Rootfs | None = None
     env: tuple[tuple[str, str], ...] = ()
+    inspection: Inspection | None = None
     workspace: Workspace = Workspace()
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
     isolation: Literal["vm", "container", "process"] | None = None
@@ -54,10 +69,14 @@ class Profile:
 
     def _with_lines(self, problem: Problem) -> Problem:
         what, first = problem.what, problem.where
-        for index, route in enumerate(self.routes):
-            if route.origin and route.origin in what:
-                where = self.where("egress", "routes", index)
-                what = what.replace(route.origin, f"{where.file}:{where.line} {where.field}")
+        named: list[tuple[Keys, str]] = [
+            (("egress", "routes", index), route.origin) for index, route in enumerate(self.routes)
+        ]
+        named += [(("tokens", index), token.origin) for index, token in enumerate(self.tokens)]
+        for keys, origin in named:
+            if origin and origin in what:
+                where = self.where(*keys)
+                what = what.replace(origin, f"{where.file}:{where.line} {where.field}")
                 first = first or where
         return Problem(what=what, where=first, fix=problem.fix)
 
@@ -86,7 +105,9 @@ def load(
             Problem(what=what, where=Where(file=path), fix="name the file with a-z, 0-9 and '-', at most 63 characters")
         )
     if sources:
-        problems += _provider_problems(sources, provider_fields, complete=inheritance.complete(path, sources))
+        complete = inheritance.complete(path, sources)
+        problems += _provider_problems(sources, provider_fields, complete=complete)
+        problems += _rootfs_problems(sources, complete=complete)
     if problems:
         raise ProfileError(_first(problems))
     table = tables[0] if len(tables) == 1 else ProfileTable.model_validate(inheritance.merged(sources))
@@ -128,10 +149,33 @@ def _provider_problems(
             )
 
 
+def _rootfs_problems(sources: Sequence[Source], *, complete: bool) -> Iterator[Problem]:
+    """A rootfs is one thing with one hash, whichever files of `extends` say which part of it."""
+    rootfs = inheritance.merged(sources).get("rootfs")
+    if not isinstance(rootfs, dict):
+        return
+    kinds = sorted({"directory", "archive"} & rootfs.keys())
+    if len(kinds) > 1:
+        first, second = (_where(sources, ("rootfs", kind)) for kind in kinds)
+        what = f"the rootfs is both an archive ({first.file}:{first.line}) and a directory"
+        yield Problem(what=what, where=second, fix="remove one of the two")
+    elif not kinds and complete:
+        what = "missing field 'directory' or 'archive': it says what the agent's root is"
+        yield Problem(
+            what=what, where=_where(sources, ("rootfs",)), fix='add directory = "…" or archive = "…" to rootfs'
+        )
+    if "hash" not in rootfs and complete:
+        path = shown(str(rootfs[kinds[0]])) if kinds else "PATH"
+        fix = f'add hash = "sha256-…" to rootfs, which is printed by:\nbottlegen hash --path {path}'
+        what = "missing field 'hash': no rootfs starts that is not the one meant"
+        yield Problem(what=what, where=_where(sources, ("rootfs",)), fix=fix)
+
+
 def _where(sources: Sequence[Source], keys: Keys) -> Where:
-    if keys[:2] == ("egress", "routes") and len(keys) > 2 and isinstance(keys[2], int):
-        source, index = inheritance.route_owners(sources)[keys[2]]
-        return source.where((*keys[:2], index, *keys[3:]))
+    for added in inheritance.ADDED_UP:
+        if keys[: len(added)] == added and len(keys) > len(added) and isinstance(at := keys[len(added)], int):
+            source, index = inheritance.owners(sources, added)[at]
+            return source.where((*added, index, *keys[len(added) + 1 :]))
     holders = (source for source in reversed(sources) if source.holds(keys))
     return next(holders, sources[-1]).where(keys)
 
@@ -139,7 +183,7 @@ def _where(sources: Sequence[Source], keys: Keys) -> Where:
 def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Profile:
     provider, workspace, resources = table.agent_provider, table.workspace, table.resources
     assert provider.template is not None  # checked on the merged data
-    owners = inheritance.route_owners(sources)
+    owners = inheritance.owners(sources, ("egress", "routes"))
     return Profile(
         name=name,
         agent=AgentProvider(
@@ -155,7 +199,13 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
             _route(route, f"{source.name} {dotted(('egress', 'routes', index))}")
             for route, (source, index) in zip(table.egress.routes, owners, strict=True)
         ),
+        tokens=tuple(
+            _token(token, f"{source.name} {dotted(('tokens', index))}")
+            for token, (source, index) in zip(table.tokens, inheritance.owners(sources, ("tokens",)), strict=True)
+        ),
+        rootfs=_rootfs(table.rootfs),
         env=tuple(sorted(table.env.items())),
+        inspection=_inspection(table.pipelock) if table.pipelock else None,
         workspace=Workspace(
             mode=workspace.mode, path=workspace.path, read_only=tuple(dict.fromkeys(workspace.read_only))
         ),
@@ -165,6 +215,35 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
         home=table.home,
         sources=sources,
     )
+
+
+def _token(table: TokenTable, origin: str) -> Token:
+    return Token(
+        kind=table.kind,
+        token_ref=table.token_ref,
+        url=table.url or "",
+        tls_passthrough=table.pipelock.tls_passthrough,
+        origin=origin,
+    )
+
+
+def _inspection(table: InspectionTable) -> Inspection:
+    return Inspection(
+        mode=table.mode,
+        action=table.action,
+        patterns=tuple(dict.fromkeys((pattern.name, pattern.regex) for pattern in table.patterns)),
+        max_body=table.max_body,
+        max_response=table.max_response,
+        requests_per_minute=table.requests_per_minute,
+    )
+
+
+def _rootfs(table: RootfsTable) -> Rootfs | None:
+    if table.hash is None:
+        return None
+    if table.directory is not None:
+        return Rootfs(kind="directory", name=table.directory, hash=table.hash)
+    return Rootfs(kind="archive", name=table.archive or "", hash=table.hash)
 
 
 def _route(table: RouteTable, origin: str) -> Route:

@@ -1,8 +1,8 @@
 """The form of a profile file: every field with its type, rule, default and description, also for the reference."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from bottlegen import fields, hostname
 from bottlegen.wording import Refusal
@@ -25,6 +25,10 @@ Method = Annotated[str, AfterValidator(fields.method)]
 PathRule = Annotated[str, AfterValidator(fields.path_pattern)]
 TokenRef = Annotated[str, AfterValidator(fields.token_ref)]
 RelativePath = Annotated[str, AfterValidator(fields.relative_path)]
+RootfsName = Annotated[str, AfterValidator(fields.rootfs_name)]
+
+
+_SIZE_SCHEMA = WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]{1,9}[KMGT]iB$"})
 
 
 class _Table(BaseModel):
@@ -44,6 +48,36 @@ class AuthTable(_Table):
     )
     header: Annotated[str, AfterValidator(fields.header)] = Field(
         default="authorization", description="Header that carries it, in lower case, such as `x-api-key`."
+    )
+
+
+class PatternTable(_Table):
+    """One more thing to look for."""
+
+    name: Annotated[str, AfterValidator(fields.pattern_name)] = Field(description="What a refusal calls it.")
+    regex: Annotated[str, AfterValidator(fields.regex)] = Field(
+        description="What it looks like, as a regular expression without look-around (RE2)."
+    )
+
+
+class InspectionTable(_Table):
+    """Puts pipelock behind egress: the content of what leaves is scanned for secrets, but for routes that pass it by
+    (`pipelock.tls_passthrough`). An empty table is enough."""
+
+    mode: Literal["strict", "balanced", "audit"] = Field(
+        default="strict",
+        description="`strict` allows the hosts of the routes alone, `balanced` leaves that to egress, `audit` logs.",
+    )
+    action: Literal["block", "warn"] = Field(default="block", description="What becomes of a request with a finding.")
+    patterns: list[PatternTable] = Field(default=[], description="What to look for besides pipelock's own patterns.")
+    max_body: Annotated[int, BeforeValidator(fields.body_size), _SIZE_SCHEMA] = Field(
+        default=32 * 2**20, description="Largest request body, as `32MiB` or bytes; a larger one is refused."
+    )
+    max_response: Annotated[int, BeforeValidator(fields.body_size), _SIZE_SCHEMA] = Field(
+        default=128 * 2**20, description="Largest answer, as `128MiB` or bytes; a larger one is refused."
+    )
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=6000, description="Requests a minute to the hosts of one registered domain; more are answered with 429."
     )
 
 
@@ -77,6 +111,28 @@ class RouteTable(_Table):
         default=None, description="Credential that the egress sidecar adds to requests of this route."
     )
     pipelock: PipelockTable = Field(default=PipelockTable(), description="Settings of the inspecting proxy.")
+
+
+class TokenTable(_Table):
+    """A secret for a service of a known kind: `cred-proxy` adds it, and the agent's tools find their way there."""
+
+    kind: Literal["anthropic", "github", "gitea", "npm"] = Field(
+        description="Which service: its addresses, the path that stands for it, and how it wants its token."
+    )
+    token_ref: TokenRef = Field(description="Name of the secret on the host; never its value.")
+    url: Annotated[str, AfterValidator(hostname.instance_url)] | None = Field(
+        default=None,
+        description="Address of the instance, such as `https://git.example.org`: for `gitea`, which needs it.",
+    )
+    pipelock: PipelockTable = Field(default=PipelockTable(), description="Settings of the inspecting proxy.")
+
+    @model_validator(mode="after")
+    def _url_for_gitea(self) -> Self:
+        if self.kind == "gitea" and not self.url:
+            raise Refusal("kind 'gitea' needs the url of its instance", 'url = "https://git.example.org"')
+        if self.kind != "gitea" and self.url:
+            raise Refusal(f"kind '{self.kind}' has one address and takes no url", "remove url")
+        return self
 
 
 class EgressTable(_Table):
@@ -121,6 +177,29 @@ class AgentProviderTable(_Table):
     )
 
 
+class RootfsTable(_Table):
+    """A root of your own for the agent instead of the image that bottlegen builds: one of `directory` and `archive`.
+
+    A bottle starts when what this host has there is what `hash` says, and in no other case. See `docs/nix.md`.
+    """
+
+    directory: RootfsName | None = Field(
+        default=None,
+        description="Tree with all that the agent needs, relative to the project (the folder that holds `profiles`), "
+        "or a link to one. `host.toml` can say that it lies elsewhere.",
+    )
+    archive: RootfsName | None = Field(
+        default=None,
+        description="Image as `docker save` or Nix's `dockerTools` write it, or an OCI layout, as one tar file, "
+        "relative to the project. Its files count, not its settings.",
+    )
+    hash: Annotated[str, AfterValidator(fields.nar_hash)] | None = Field(
+        default=None,
+        description="SHA-256 of its Nix archive as `sha256-…`: what `bottlegen hash --path PATH` prints, "
+        "and `nix hash path`.",
+    )
+
+
 class WorkspaceTable(_Table):
     """The directory the agent works in."""
 
@@ -142,7 +221,7 @@ class ResourcesTable(_Table):
     memory: Annotated[
         int,
         BeforeValidator(fields.memory),
-        WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]{1,9}[KMGT]iB$"}),
+        _SIZE_SCHEMA,
     ] = Field(default=DEFAULT_MEMORY, description="Memory as `512MiB`, `4GiB` or a number of bytes.")
     pids: Annotated[int, Field(ge=16, le=4_194_304)] = Field(default=512, description="Processes and threads at once.")
 
@@ -157,12 +236,19 @@ class ProfileTable(_Table):
     ] = Field(
         default=[],
         description="Profiles to start from: paths relative to this file, a later one wins over an earlier one and "
-        "this file over all. Tables are merged, routes and read-only paths added up, everything else replaced.",
+        "this one over all. Tables are merged; lists of tables and read-only paths are added up, the rest is replaced.",
     )
     agent_provider: AgentProviderTable = Field(
         default=AgentProviderTable(), description="Which agent the bottle serves."
     )
     egress: EgressTable = Field(default=EgressTable(), description="The agent's only way out.")
+    tokens: list[TokenTable] = Field(
+        default=[], description="Secrets by kind of service, in the order that counts; each kind once, `gitea` by host."
+    )
+    pipelock: InspectionTable | None = Field(
+        default=None, description="Scans what leaves the bottle for secrets; left out, nothing is scanned."
+    )
+    rootfs: RootfsTable = Field(default=RootfsTable(), description="A root of your own for the agent.")
     env: dict[Annotated[str, AfterValidator(fields.env_name)], Annotated[str, AfterValidator(fields.env_value)]] = (
         Field(
             default={},

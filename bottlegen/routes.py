@@ -4,24 +4,14 @@ Egress, audit and review all read this form, so what is reviewed and what is enf
 host decides alone: an exact host before `*.suffix`, a longer suffix before a shorter one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 
 from bottlegen.errors import PlanError, Problem
 from bottlegen.paths import PathPattern
-from bottlegen.plan import Auth, Route
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """A place in a sidecar that holds one credential. `token_ref` stays on the host; `name` is all a sidecar sees."""
-
-    name: str
-    token_ref: str
-    scheme: str
-    header: str
-    hosts: tuple[str, ...]
+from bottlegen.plan import Auth, Route, Slot, Token
+from bottlegen.tokens import TokenRoute, compile_tokens, gh_routes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +45,41 @@ class HostRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSet:
-    """`hosts` sorted by (host, port); `slots` sorted by name."""
+    """`hosts` sorted by (host, port), `tokens` in the profile's order; `slots`: first those of hosts."""
 
     hosts: tuple[HostRules, ...]
     slots: tuple[Slot, ...]
+    tokens: tuple[TokenRoute, ...] = ()
+
+    @property
+    def destinations(self) -> tuple[tuple[str, int, bool], ...]:
+        """Every host and port that something may be sent to, and whether it passes without inspection."""
+        found = {(rules.host, rules.port, rules.tls_passthrough) for rules in self.hosts}
+        return tuple(sorted(found | {(route.host, route.port, route.tls_passthrough) for route in self.tokens}))
 
     def slot(self, name: str) -> Slot:
         return next(slot for slot in self.slots if slot.name == name)
 
 
-def compile_routes(routes: Iterable[Route]) -> RouteSet:
+def compile_routes(routes: Iterable[Route], tokens: Sequence[Token] = ()) -> RouteSet:
     """Merge routes from every source; PlanError lists each pair that contradicts."""
-    merged = _merge_equal(routes)
+    by_path, held = compile_tokens(tokens)
+    merged = _merge_equal((*routes, *gh_routes(tokens)))
     problems = [problem for group in _by_host(merged) for problem in _conflicts(group)]
     if problems:
         raise PlanError(problems)
     slots = _slots(merged)
     names = {(slot.token_ref, slot.header, slot.scheme): slot.name for slot in slots}
+    hosts = tuple(_host_rules(group, names) for group in _by_host(merged))
+    agreed = {(rules.host, rules.port): rules.tls_passthrough for rules in hosts}
     return RouteSet(
-        hosts=tuple(_host_rules(group, names) for group in _by_host(merged)),
-        slots=slots,
+        hosts=hosts,
+        slots=(*slots, *held),
+        # Inspection is by host: what the routes of a host say holds for its tokens too.
+        tokens=tuple(
+            replace(route, tls_passthrough=agreed.get((route.host, route.port), route.tls_passthrough))
+            for route in by_path
+        ),
     )
 
 

@@ -80,9 +80,18 @@ def parse(name: str, raw: bytes) -> Source:
     suffix = name[name.rfind(".") :] if "." in name else ""
     if suffix not in _FORMATS:
         raise _error(name, None, "a profile is a .toml, .yaml or .yml file", f"rename it, for example to '{name}.toml'")
+    return _parse(name, raw, _FORMATS[suffix])
+
+
+def parse_toml(name: str, raw: bytes) -> Source:
+    """Parse TOML whatever the file is called; ProfileError when it is no sound document."""
+    return _parse(name, raw, "toml")
+
+
+def _parse(name: str, raw: bytes, form: str) -> Source:
     text = _decode(name, raw)
     try:
-        if _FORMATS[suffix] == "toml":
+        if form == "toml":
             data, yaml_lines = toml_source.parse(text), None
         else:
             from bottlegen import yaml_source  # only who has a YAML profile pays for the import of a parser

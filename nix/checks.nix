@@ -17,6 +17,7 @@ let
       ../LICENSE
       ../README.md
       ../bottlegen
+      ../bottlegen.lock
       ../bundles
       ../docs
       ../flake.lock
@@ -59,9 +60,9 @@ let
       ${sameTwice "bottlegen build --profile ${../profiles}/${profiles.${name}} --out"}
       twice
       same() { [ "$1" = "$2" ] || { echo "$3: $1, not $2"; return 1; }; }
-      built=$(bottlegen verify --bundle ${bundle})
-      same "$built" "$(bottlegen verify --bundle one/made/${name})" 'built twice'
-      same "$built" "$(bottlegen verify --bundle ${../bundles}/${name})" 'committed'
+      built=$(bottlegen verify ${bundle})
+      same "$built" "$(bottlegen verify one/made/${name})" 'built twice'
+      same "$built" "$(bottlegen verify ${../bundles}/${name})" 'committed'
       echo "$built" > $out
     '';
   clock = pkgs.writeShellScript "write-the-time" ''mkdir -p "$1" && date +%s > "$1/time"'';

@@ -9,8 +9,13 @@
   profile,
   # A folder with all that the profile extends; null when it extends nothing.
   src ? null,
+  # The project's bottlegen.lock; null takes the one that ships with bottlegen.
+  lock ? null,
   # SRI hash of the bundle that was reviewed; null builds what the profile says now.
   hash ? null,
+  # { directory = "agent-root"; from = DERIVATION; }, or with `archive`: the bundle has this for its [rootfs], with the hash
+  # of what was built. null leaves that to the profile.
+  rootfs ? null,
   bottlegen ? package pkgs,
 }:
 
@@ -26,7 +31,29 @@ let
       throw "mkBundle: profile '${profile}' makes a bundle of its own name, not '${name}'"
     else
       "cp -R ${src} profiles";
+  # Where `build` looks for it: beside the folder of profiles, or in the folder of a profile further down.
+  placeLock =
+    if lock == null then
+      ""
+    else
+      ''
+        chmod -R u+w profiles
+        folder=$(dirname profiles/${file})
+        if [ "$folder" = profiles ]; then folder=.; fi
+        cp ${lock} "$folder/bottlegen.lock"
+      '';
   file = if src == null then name + builtins.head ending else profile;
+  kind = builtins.head (builtins.attrNames (removeAttrs rootfs [ "from" ]));
+  # A profile beside the given one, which it extends: the bundle is that of a profile with these lines.
+  rooted =
+    if builtins.attrNames (removeAttrs rootfs [ "from" ]) != [ kind ] || !(builtins.elem kind [ "archive" "directory" ]) then
+      throw "mkBundle: rootfs wants 'from' and one of 'directory' and 'archive'"
+    else
+      ''
+        mv profiles given && mkdir profiles
+        printf 'extends = "../given/%s"\n[rootfs]\n%s = "%s"\nhash = "%s"\n' ${file} ${kind} \
+          ${rootfs.${kind}} "$(bottlegen hash --path ${rootfs.from})" > profiles/${name}.toml
+      '';
   # With a hash Nix takes what it has for that hash and does not look at the profile again: for who pins what was reviewed.
   pinned =
     if hash == null then
@@ -51,6 +78,8 @@ pkgs.runCommand name
   ''
     export HOME=$PWD # where `build` keeps an index
     ${place}
-    bottlegen build --profile profiles/${file} --out built
+    ${placeLock}
+    ${if rootfs == null then "" else rooted}
+    bottlegen build --profile profiles/${if rootfs == null then file else name + ".toml"} --out built
     cp -R built/${name} $out
   ''

@@ -12,6 +12,7 @@ python3Packages.buildPythonApplication {
     fileset = lib.fileset.unions [
       ../LICENSE
       ../bottlegen
+      ../bottlegen.lock
       ../bundles
       ../profiles
       ../pyproject.toml

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
-import os
-import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from bottlegen.errors import RuntimeFailure
 from runtime.base import Step
+from runtime.https import TIMEOUT, reason, remedy, session
+from runtime.locking import locked
 
 if TYPE_CHECKING:
     from bottlegen.manifest import ArtifactSpec
 
 CHUNK = 1024 * 1024
-_TIMEOUT = (15.0, 60.0)
 _ATTEMPTS = 4
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
 
@@ -45,7 +41,11 @@ class ArtifactStore:
         path = self.path(spec)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.parent):
+            with locked(path.parent):
+                if spec.source == "go":
+                    from runtime import go_program  # few bottles need it
+
+                    return go_program.have(spec, path.parent, self._env, step)
                 # What lies there was whole once; a disk, or somebody, may have changed it since.
                 if not path.is_file() or _sum(spec, path) != _digest(spec):
                     self._fetch(spec, path, step)
@@ -60,8 +60,8 @@ class ArtifactStore:
 
     def _fetch(self, spec: ArtifactSpec, path: Path, step: Step) -> None:
         partial = path.with_name(f"{path.name}.partial")
-        with _session(self._env, self._ca_file) as session:
-            self._download(session, spec, partial, step)
+        with session(self._env, self._ca_file) as opened:
+            self._download(opened, spec, partial, step)
         _verify(spec, partial)
         partial.replace(path)
 
@@ -79,82 +79,33 @@ class ArtifactStore:
 
     def _url(self, session: requests.Session, spec: ArtifactSpec) -> str:
         if spec.source == "npm":
-            registry = self._env.get("npm_config_registry") or "https://registry.npmjs.org"
-            return f"{registry.rstrip('/')}/{quote(spec.package, safe='@/')}/-/{quote(spec.filename)}"
-        index = self._env.get("PIP_INDEX_URL") or self._env.get("UV_INDEX_URL") or "https://pypi.org/simple"
-        page = f"{index.rstrip('/')}/{quote(spec.package)}/"
-        answer = session.get(page, headers={"Accept": _SIMPLE_JSON}, timeout=_TIMEOUT)
-        answer.raise_for_status()
-        for file in _listed_files(page, answer):
+            return f"{npm_registry(self._env)}/{quote(spec.package, safe='@/')}/-/{quote(spec.filename)}"
+        index = simple_index(self._env)
+        page, files = listed_files(session, index, spec.package)
+        for file in files:
             if file.get("filename") == spec.filename:
-                return urljoin(answer.url, str(file["url"]))
+                return urljoin(page, str(file["url"]))
         raise RuntimeFailure(
             f"the index '{index}' has no file '{spec.filename}' of '{spec.package}'",
             fix="use an index that mirrors PyPI: PIP_INDEX_URL=https://pypi.org/simple",
         )
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two starts at once share one download: the second waits for the first."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def npm_registry(env: Mapping[str, str]) -> str:
+    return (env.get("npm_config_registry") or "https://registry.npmjs.org").rstrip("/")
+
+
+def simple_index(env: Mapping[str, str]) -> str:
+    return (env.get("PIP_INDEX_URL") or env.get("UV_INDEX_URL") or "https://pypi.org/simple").rstrip("/")
+
+
+def listed_files(session: requests.Session, index: str, package: str) -> tuple[str, list[dict[str, object]]]:
+    """The address of a package's page in an index, and its files as that lists them (PEP 691)."""
+    page = f"{index}/{quote(package)}/"
+    answer = session.get(page, headers={"Accept": _SIMPLE_JSON}, timeout=TIMEOUT)
+    answer.raise_for_status()
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _session(env: Mapping[str, str], ca_file: Path | None) -> requests.Session:
-    """Proxies from `env` alone; trust is the platform's, SSL_CERT_FILE, and `ca_file` on top."""
-    session = requests.Session()
-    session.trust_env = False
-    session.proxies = _proxies(env)
-    context = ssl.create_default_context()
-    for extra in (env.get("SSL_CERT_FILE"), ca_file):
-        if extra:
-            _trust(context, Path(extra))
-    session.mount("https://", _ContextAdapter(context))
-    return session
-
-
-def _proxies(env: Mapping[str, str]) -> dict[str, str]:
-    names = {"http": "http_proxy", "https": "https_proxy", "no_proxy": "no_proxy"}
-    found = {key: env.get(name) or env.get(name.upper()) for key, name in names.items()}
-    return {key: value for key, value in found.items() if value}
-
-
-def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
-    try:
-        context.load_verify_locations(cafile=ca_file)
-    except (OSError, ssl.SSLError) as e:
-        raise RuntimeFailure(
-            f"cannot read certificates from '{ca_file}': {e}",
-            fix="point SSL_CERT_FILE to a PEM file of CA certificates",
-        ) from e
-
-
-class _ContextAdapter(HTTPAdapter):
-    """requests takes a CA file, but not a context that adds one to the platform's roots."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__()
-
-    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
-        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)  # type: ignore[arg-type]
-
-    def proxy_manager_for(self, proxy: str, **kwargs: object) -> object:
-        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
-
-    def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
-        """The context decides: requests' own roots are not added to it."""
-
-
-def _listed_files(page: str, answer: requests.Response) -> Iterator[dict[str, object]]:
-    try:
-        files = answer.json()["files"]
-        yield from (dict(file) for file in files)
+        return answer.url, [dict(file) for file in answer.json()["files"]]
     except (ValueError, KeyError, TypeError) as e:
         raise RuntimeFailure(
             f"the index at '{page}' does not speak the JSON form of the simple API (PEP 691)",
@@ -165,7 +116,7 @@ def _listed_files(page: str, answer: requests.Response) -> Iterator[dict[str, ob
 def _stream(session: requests.Session, url: str, partial: Path, step: Step) -> None:
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
             return  # all of it is here; the hash will tell
         answer.raise_for_status()
@@ -195,7 +146,7 @@ def platforms(every: Sequence[ArtifactSpec]) -> str:
 
 
 def _digest(spec: ArtifactSpec) -> bytes:
-    return base64.b64decode(spec.integrity.partition("-")[2])
+    return base64.b64decode(spec.integrity.replace("h1:", "sha256-").partition("-")[2])
 
 
 def _sum(spec: ArtifactSpec, path: Path) -> bytes:
@@ -217,11 +168,5 @@ def _verify(spec: ArtifactSpec, partial: Path) -> None:
 
 
 def _unreachable(spec: ArtifactSpec, error: requests.RequestException) -> RuntimeFailure:
-    fix = "check the network, HTTPS_PROXY and " + (
-        "npm_config_registry" if spec.source == "npm" else "PIP_INDEX_URL or UV_INDEX_URL"
-    )
-    if isinstance(error, requests.exceptions.SSLError):
-        fix = "if this network inspects TLS, set SSL_CERT_FILE to its CA, or [upstream] ca_file in host.toml"
-    response = error.response
-    reason = f"HTTP {response.status_code} from {response.url}" if response is not None else str(error)
-    return RuntimeFailure(f"cannot download '{spec.filename}': {reason}", fix=fix)
+    settings = "npm_config_registry" if spec.source == "npm" else "PIP_INDEX_URL or UV_INDEX_URL"
+    return RuntimeFailure(f"cannot download '{spec.filename}': {reason(error)}", fix=remedy(error, settings))

@@ -30,9 +30,12 @@ class LaunchSpec:
     """One start of one bottle: the verified bundle and what this host adds, secrets excepted.
 
     `command` overrides the agent's own when not empty. `workspace` is the host's folder or None. `home` is the host
-    folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_images` overrides the
-    `base` of every image when not empty. `terminal_env` is TERM and its like, the only host variables that pass.
-    `protected` are folders below `workspace` that the agent may read and not change.
+    folder that becomes the agent's home, or None for one that vanishes with the bottle. `base_image` overrides the
+    `base` of every image when not empty, `image_mirror` is asked instead of Docker Hub. `terminal_env` is TERM and its
+    like, the only host variables that pass. `protected` are paths below `workspace` that the agent may read and not
+    change. `static_hosts` are fixed addresses of names, for sidecars that resolve names themselves. `rootfs_at` are
+    the places where the rootfs of the bundle may lie on this host; `rootfs` is the verified tree once the start has
+    one, and a runtime takes no other.
     """
 
     bottle: str
@@ -47,14 +50,19 @@ class LaunchSpec:
     outside_network: str
     terminal_env: tuple[tuple[str, str], ...]
     protected: tuple[Path, ...] = ()
+    static_hosts: tuple[tuple[str, str], ...] = ()
+    rootfs_at: tuple[Path, ...] = ()
+    rootfs: Path | None = None
+    image_mirror: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Where the egress sidecar listens for the agent, as the sidecar must bind it: a numeric address, or an absolute
-    folder of unix sockets named by port."""
+    """Where each sidecar is, by its name: in `addresses` as others of the bottle reach it, a numeric address or an
+    absolute folder of unix sockets named by port; in `listens` as it must bind its first port, `address:port`."""
 
-    address: str
+    addresses: Mapping[str, str]
+    listens: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +114,8 @@ class Runtime(Protocol):
         """Return when the sidecar accepts connections; RuntimeFailure with its last log lines otherwise."""
 
     def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
-        """Start the agent's container, held at its gate. `names` are the hosts that resolve to the egress sidecar."""
+        """Start the agent's container, held at its gate. `names` are hosts that lead to the egress sidecar;
+        sidecars have names of their own."""
 
     def release_agent(self, bottle: str) -> None:
         """Open the gate: the agent's command runs as the main process."""

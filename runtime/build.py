@@ -4,7 +4,9 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bottlegen import nar
 from bottlegen.bundle import Bundle, differences, write
@@ -13,31 +15,63 @@ from bottlegen.locate import Place, locate, places, project_profiles
 from bottlegen.source import read_file
 from runtime.build_index import BuildIndex, Made, Recorder
 
+if TYPE_CHECKING:
+    from bottlegen.pins import Pins
+
 
 def build_place(place: Place, read: Callable[[str], bytes] = read_file) -> Bundle:
     """The bundle of a profile file as it stands on disk."""
-    from bottlegen.pins import load  # late: to find everything unchanged takes no models
-    from bottlegen.pipeline import build, load_profile
+    from bottlegen.pipeline import build, load_profile  # late: to find everything unchanged takes no models
 
-    return build(load_profile(shown(place.profile), read), load())
-
-
-def hash_of(asked: str, cwd: Path) -> str:
-    """SRI hash of the bundle that the profile `asked` builds now."""
-    return build_place(place_of(asked, cwd)).hash
+    return build(load_profile(shown(place.profile), read), pins_of(place, read))
 
 
-def nix_forms(asked: str, cwd: Path) -> str:
-    """The same hash in the forms that Nix prints, and the path at which a Nix store would hold the bundle."""
-    place = place_of(asked, cwd)
-    digest = build_place(place).digest
-    return "\n".join(
-        (
-            f"sri     {nar.sri(digest)}",
-            f"base32  sha256:{nar.base32(digest)}",
-            f"path    {nar.store_path(digest, place.name)}",
-        )
+def pins_of(place: Place, read: Callable[[str], bytes] = read_file) -> "Pins":
+    """What the lock beside the profile pins, or the lock that ships with bottlegen where there is none."""
+    from bottlegen.pins import project
+
+    return project(shown(place.lock), read)
+
+
+def with_lines(problem: Problem, place: Place) -> Problem:
+    """`problem` with the line of the profile where the field stands that a runtime names: it knows none itself."""
+    from bottlegen.pipeline import load_profile
+
+    if problem.where is None or problem.where.file != place.name or not problem.where.field:
+        return problem
+    where = load_profile(shown(place.profile)).where(*problem.where.field.split("."))
+    return replace(problem, where=where)
+
+
+def asked_hash(profile: str, path: str, *, nix: bool, cwd: Path) -> str:
+    """The hash of the bundle that `profile` builds now, or of what lies at `path`; with `nix` also as Nix has it."""
+    if profile and path:
+        raise UsageError("--profile and --path contradict each other", fix="give one of them")
+    if path:
+        digest, name = _digest_of(path, cwd), (cwd / path).name
+    else:
+        place = place_of(profile, cwd)
+        digest, name = build_place(place).digest, place.name
+    if not nix:
+        return nar.sri(digest)
+    lines = (
+        f"sri     {nar.sri(digest)}",
+        f"base32  sha256:{nar.base32(digest)}",
+        f"path    {nar.store_path(digest, name)}",
     )
+    return "\n".join(lines)
+
+
+def _digest_of(asked: str, cwd: Path) -> bytes:
+    """What a profile would have to declare for the rootfs at `asked`; a link to it is followed."""
+    from runtime import tree
+    from runtime.progress import make_progress
+
+    path = (cwd / asked).resolve()
+    if not path.exists():
+        raise UsageError(f"there is nothing at '{asked}'", fix="--path with a folder, or an archive")
+    with make_progress().step(f"hash {asked}") as step:
+        return tree.digest(path, tell=step.advance)
 
 
 def place_of(asked: str, cwd: Path) -> Place:

@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import bottlegen
+from bottlegen.locate import LOCK_NAME, shipped
 
 _FORMAT = 1
+_ABSENT = b"\0"
+"""In place of a file that was looked for and is not there: no file that can be read holds it."""
+
 _RACY_NS = 50_000_000
 """File times advance in steps of up to 10 ms: what changed so shortly before it was looked at could change unseen."""
 
@@ -61,7 +65,10 @@ class BuildIndex:
     def _bytes(self, name: str) -> bytes:
         """Base profiles are read once, however many extend them."""
         if name not in self._read:
-            self._read[name] = Path(name).read_bytes()
+            try:
+                self._read[name] = Path(name).read_bytes()
+            except FileNotFoundError:
+                self._read[name] = _ABSENT
         return self._read[name]
 
     def learn(self, profile: Path, target: Path, made: "Made") -> None:
@@ -110,7 +117,12 @@ class Recorder:
         self._seen: dict[str, bytes] = {}
 
     def __call__(self, name: str) -> bytes:
-        return self._seen.setdefault(str(Path(name).absolute()), self._read(name))
+        path = str(Path(name).absolute())
+        try:
+            return self._seen.setdefault(path, self._read(name))
+        except FileNotFoundError:  # that a project has no lock is part of what a bundle came from
+            self._seen[path] = _ABSENT
+            raise
 
     def made(self, paths: Iterable[str], bundle_hash: str) -> Made:
         return Made(files=tuple(self._seen), sources=digest(self._seen.items()), paths=tuple(paths), hash=bundle_hash)
@@ -127,7 +139,7 @@ def digest(files: Iterable[tuple[str, bytes]]) -> str:
 
 
 def code_digest() -> str:
-    """All that a bundle is made from beside its profile: bottlegen's files with the pins, and the interpreter."""
+    """All that a bundle is made from beside its profile and lock: bottlegen's files, its own lock, the interpreter."""
     root = Path(bottlegen.__file__).parent
     names = sorted(
         os.path.join(folder, name)  # noqa: PTH118 - a Path for each would double the time
@@ -135,6 +147,7 @@ def code_digest() -> str:
         if not folder.endswith("__pycache__") and "_shipped" not in folder
         for name in found
     )
+    names.append(str(shipped() / LOCK_NAME))
     return digest([("", f"{_FORMAT} {sys.version}".encode()), *((name, Path(name).read_bytes()) for name in names)])
 
 

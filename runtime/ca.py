@@ -37,6 +37,28 @@ class Authority:
     leaves: tuple[Leaf, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """A CA that signs while the bottle runs: certificate and key, PEM, the key in its SEC1 form (RFC 5915)."""
+
+    certificate: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "Signer(…)"
+
+
+def mint_signer(hosts: Sequence[str], *, bottle: str, now: datetime.datetime) -> Signer:
+    """A fresh CA for a sidecar that inspects traffic to `hosts`; nobody but the egress beside it is to trust it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return Signer(
+        certificate=_ca_certificate(key, hosts, f"{bottle} inspection", now).public_bytes(serialization.Encoding.PEM),
+        key=key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        ),
+    )
+
+
 def mint(hosts: Sequence[str], *, bottle: str, now: datetime.datetime) -> Authority:
     """A fresh CA and one leaf per host; `*.suffix` gives a wildcard name, which covers one label."""
     ca_key = ec.generate_private_key(ec.SECP256R1())

@@ -4,54 +4,16 @@ The same collection serves `invoke` (through tasks.py) and the console script `b
 is imported inside the tasks, so that `--help` and completion stay quick; invoke itself only where its parser is needed.
 """
 
-import functools
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from bottlegen.errors import BottlegenError, UsageError
+from bottlegen.errors import UsageError
+from runtime.user_task import TASKS, user_task
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.context import Context
-
-_TASKS: list[tuple[Callable[..., None], dict[str, Any]]] = []
-
-
-def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """A task behind the one place that catches: a user's mistake is printed and becomes its exit status."""
-
-    def wrap(function: Callable[..., int | None]) -> Any:
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> None:
-            sys.dont_write_bytecode = False  # invoke switches it on, which would compile every lazy import at each run
-            try:
-                status = function(*args, **kwargs)
-            except BottlegenError as e:
-                _fail(e)
-            except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
-                sys.exit(130)
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(141)
-            if status:
-                sys.exit(status)
-
-        _TASKS.append((guarded, options))
-        return guarded
-
-    return wrap
-
-
-def _fail(error: BottlegenError) -> NoReturn:
-    text = str(error)
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        text = text.replace("error:", "\x1b[1;31merror:\x1b[0m").replace("  fix:", "  \x1b[32mfix:\x1b[0m")
-    print(text, file=sys.stderr)
-    sys.exit(error.exit_code)
 
 
 def _after_dashes() -> tuple[str, ...]:
@@ -120,28 +82,37 @@ def show(_: "Context", profile: str = "", json: bool = False) -> None:
 
 @user_task(
     name="hash",
-    help={"profile": _PROFILE, "nix": "also in Nix's base-32, and the path that `nix store add-path` would give"},
+    help={
+        "profile": _PROFILE,
+        "path": "instead of a bundle: a folder or an archive, for rootfs.hash of a profile",
+        "nix": "also in Nix's base-32, and the path that `nix store add-path` would give",
+    },
 )
-def hash_(_: "Context", profile: str = "", nix: bool = False) -> None:
+def hash_(_: "Context", profile: str = "", path: str = "", nix: bool = False) -> None:
     """
     Print the bundle's hash (SRI); `nix hash path bundles/NAME` prints the same. Writes nothing and needs no Nix.
 
       invoke hash --profile codex
       invoke hash --profile codex --nix
+      invoke hash --path images/agent.tar.gz
     """
-    from runtime.build import hash_of, nix_forms
+    from runtime.build import asked_hash
 
-    print((nix_forms if nix else hash_of)(profile, Path.cwd()))
+    print(asked_hash(profile, path, nix=nix, cwd=Path.cwd()))
 
 
-@user_task(help={"bundle": "a bundle's folder, a path in the Nix store, or a link to one such as `result`"})
-def verify(_: "Context", bundle: str = "") -> None:
+@user_task(
+    positional=["bundle"],
+    help={"bundle": "a bundle's folder, a path in the Nix store, or a link to one such as `result`"},
+)
+def verify(_: "Context", bundle: str) -> None:
     """
     Check every file of a bundle against its manifest and print its hash; status 13 and all that is wrong otherwise.
 
     It asks whether the bundle is whole, not whether a profile builds it: that is `build --check`.
 
-      invoke verify --bundle bundles/codex
+      invoke verify bundles/codex
+      invoke verify /nix/store/…-codex
     """
     from runtime.verify import verified_hash
 
@@ -198,6 +169,30 @@ def explain(_: "Context", profile: str = "", request: str = "", json: bool = Fal
     from runtime.explain import explain_request
 
     return explain_request(profile, request, as_json=json, cwd=Path.cwd())
+
+
+@user_task(
+    optional=["update"],
+    help={
+        "update": "ask the registries what is new: for NAME alone, else for everything",
+        "check": "write nothing and ask nobody; status 17 and what is lacking when the lock is not complete",
+    },
+)
+def lock(_: "Context", update: str | bool | None = None, check: bool = False) -> None:
+    """
+    Pin everything that would float, by version and hash, in bottlegen.lock beside profiles/: review it, commit it.
+
+    Alone it adds what is missing, from the pins that ship with bottlegen where they have it; what is pinned stays.
+    Builds read only the lock and no network. A project without one has the pins that ship with bottlegen.
+
+      invoke lock
+      invoke lock --update codex
+      invoke lock --check
+    """
+    from runtime.lock import LockRequest, lock_project
+
+    # True is what invoke makes of an option that may have a value and got none.
+    lock_project(LockRequest(update="" if update is True else update or None, check=check), Path.cwd())
 
 
 @user_task(
@@ -353,7 +348,7 @@ def collection() -> "Collection":
     from invoke.collection import Collection
     from invoke.tasks import task
 
-    return Collection(*(task(function, **options) for function, options in _TASKS))
+    return Collection(*(task(function, **options) for function, options in TASKS))
 
 
 def main() -> None:
@@ -373,6 +368,8 @@ def _main() -> None:
             build(None, profile=name)
         case ["hash", "--profile", name] if not name.startswith("-"):
             hash_(None, profile=name)
+        case ["verify"]:
+            verify(None, bundle="")  # said in our words: invoke's own are of its parser
         case _:
             _parse_and_run()
 

@@ -12,10 +12,11 @@ from bottlegen.diff import compare, file_changes, verdict
 from bottlegen.diff_text import Page, Side, document, markdown, terminal
 from bottlegen.errors import BundleError, UsageError
 from bottlegen.locate import SUFFIXES, Place, locate
-from bottlegen.pins import load as load_pins
+from bottlegen.pins import Pins
+from bottlegen.pins import project as project_pins
 from bottlegen.pipeline import build, load_profile
 from bottlegen.wording import shown as quoted
-from runtime.build import build_place, place_of, shown
+from runtime.build import build_place, pins_of, place_of, shown
 from runtime.revision import Revision, revision
 
 DIFFERENT, WIDENING = 2, 3
@@ -121,7 +122,21 @@ def _at(past: Revision, place: Place) -> _Built:
     label = f"{inside.as_posix()} at {past.label}"
     if then is None:
         return _Built(side=Side(label=f"nothing: no {label}", hash=""), bundle=None)
-    return _built(label, build(load_profile(then.as_posix(), past.read), load_pins()))
+    return _built(label, build(load_profile(then.as_posix(), past.read), _pins_then(past, place)))
+
+
+def _pins_then(past: Revision, place: Place) -> Pins:
+    """The lock as it was: an agent or image that was moved since is part of the difference."""
+    folder, root = place.lock.parent.resolve(), past.root.resolve()
+    if not folder.is_relative_to(root):
+        return pins_of(place)  # of a folder around the repository: it has no history here
+
+    def read(path: str) -> bytes:
+        if not past.holds(path):
+            raise FileNotFoundError(path)
+        return past.read(path)
+
+    return project_pins((folder.relative_to(root) / place.lock.name).as_posix(), read)
 
 
 def _show(text: str, *, coloured: bool) -> None:

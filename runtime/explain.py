@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 from bottlegen.explain import Explanation, explain, parse
-from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import load_profile, preview
 from bottlegen.wording import shown as quoted
-from runtime.build import place_of, shown
+from runtime.build import pins_of, place_of, shown
 
 DENIED = 2
 """The exit status beside 0, which means allowed."""
@@ -17,8 +16,9 @@ DENIED = 2
 def explain_request(asked: str, request: str, *, as_json: bool, cwd: Path) -> int:
     """Print what the sidecar would do; the exit status."""
     question = parse(request)
-    profile = load_profile(shown(place_of(asked, cwd).profile))
-    found = explain(question, profile, preview(profile, load_pins()))
+    place = place_of(asked, cwd)
+    profile = load_profile(shown(place.profile))
+    found = explain(question, profile, preview(profile, pins_of(place)))
     if as_json:
         json.dump(_document(found), sys.stdout, indent=2)
         print()

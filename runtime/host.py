@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from bottlegen.diagnosis import unknown
 from bottlegen.errors import HostError, Problem, ProfileError
 from bottlegen.hostview import HostView
-from bottlegen.source import Source, parse
+from bottlegen.source import Source, parse_toml
 from bottlegen.wording import Keys, dotted
 
 CONFIG_VARIABLE = "BOTTLEGEN_HOST_CONFIG"
@@ -90,9 +90,11 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
 
 
 class Images(_Strict):
-    """`base` replaces the base image of every service, for example a mirror's by digest."""
+    """`base` replaces the base image of every service. `mirror` (`host` or `host:port`) is a registry that is asked
+    instead of Docker Hub, and has its images under their names there."""
 
     base: str = ""
+    mirror: Annotated[str, Field(pattern=r"^([A-Za-z0-9.-]+(:[0-9]+)?)?$")] = ""
 
 
 class Docker(_Strict):
@@ -110,7 +112,16 @@ class HostConfig(_Strict):
     upstream: Upstream = Upstream()
     images: Images = Images()
     docker: Docker = Docker()
+    rootfs: dict[str, str] = Field(default_factory=dict)
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
+
+    @field_validator("rootfs")
+    @classmethod
+    def _places(cls, rootfs: dict[str, str]) -> dict[str, str]:
+        for name, path in rootfs.items():
+            if not path.startswith(("/", "~/")):
+                raise ValueError(f"'{path}' of '{name}' does not begin with / or ~/")
+        return rootfs
 
 
 def config_path(env: Mapping[str, str], home: Path) -> Path:
@@ -140,7 +151,7 @@ def load_host(env: Mapping[str, str], home: Path) -> HostConfig:
 def parse_host(data: bytes, name: str) -> HostConfig:
     """Read host.toml's bytes; `name` stands in messages."""
     try:
-        source = parse(name if name.endswith(".toml") else f"{name}.toml", data)
+        source = parse_toml(name, data)
     except ProfileError as e:
         raise HostError(e.problems) from e
     flaws = [Problem(what=flaw.what, where=source.where(flaw.keys), fix=flaw.fix) for flaw in source.flaws]
@@ -166,7 +177,7 @@ _WANTED = {
     "dict_type": "a table is wanted here",
     "model_type": "a table is wanted here",
     "tuple_type": "a list is wanted here",
-    "string_pattern_mismatch": "not the name of a variable",
+    "string_pattern_mismatch": "not a name of the form that stands here",
 }
 
 

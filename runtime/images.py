@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bottlegen.manifest import ArtifactSpec, ImageSpec
 
 REPOSITORY = "bottlegen"
+ROOTFS_FORM = 1
+"""Counts changes of what is put around a rootfs: an engine's copy made the other way is not taken for it."""
 _ARTIFACT_FOLDERS = ("agent", "agent/bin")
 """There even when no artifact fills them: a Dockerfile cannot COPY what may be missing."""
 
@@ -38,13 +40,17 @@ _LAST_LINES = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlan:
-    """One image to have: its tag says everything that went in."""
+    """One image to have: its tag says everything that went in.
+
+    `rootfs` is the image that its root comes from, where that is a tree of the user's own: it has to be there first.
+    """
 
     service: str
     tag: str
     base: str
     spec: ImageSpec
     artifacts: tuple[ArtifactSpec, ...]
+    rootfs: str = ""
 
 
 def plan_image(bundle: Bundle, service: str, *, base: str, base_id: str, platform: str) -> ImagePlan:
@@ -62,8 +68,16 @@ def plan_image(bundle: Bundle, service: str, *, base: str, base_id: str, platfor
     for artifact in sorted(artifacts, key=lambda artifact: (artifact.filename, artifact.integrity)):
         digest.update(f"{artifact.integrity}\0{sorted(artifact.members.items())}\0".encode())
     digest.update(base_id.encode())
+    rootfs = _rootfs(spec)
+    digest.update(rootfs.encode())
     tag = f"{REPOSITORY}/{service}:{nar.base32(digest.digest())}"
-    return ImagePlan(service=service, tag=tag, base=base, spec=spec, artifacts=artifacts)
+    return ImagePlan(service=service, tag=tag, base=base, spec=spec, artifacts=artifacts, rootfs=rootfs)
+
+
+def _rootfs(spec: ImageSpec) -> str:
+    """The name of the image that is nothing but the spec's rootfs; empty without one."""
+    digest = nar.parse_sri(spec.rootfs.hash) if spec.rootfs else None
+    return f"{REPOSITORY}/rootfs:{nar.base32(digest)}-{ROOTFS_FORM}" if digest else ""
 
 
 def write_context(
@@ -120,7 +134,9 @@ class ImageBuilder:
     def _run(self, plan: ImagePlan, context: IO[bytes], step: Step, labels: Mapping[str, str]) -> None:
         events = self._api.build(
             fileobj=context, custom_context=True, tag=plan.tag, rm=True, forcerm=True, decode=True,
-            buildargs={"BASE": plan.base} | {name: self._env[name] for name in PROXY_ARGS if self._env.get(name)},
+            buildargs={"BASE": plan.base}
+            | ({"ROOTFS": plan.rootfs} if plan.rootfs else {})
+            | {name: self._env[name] for name in PROXY_ARGS if self._env.get(name)},
             labels=dict(labels),
         )  # fmt: skip
         lines: list[str] = []

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import Preview, load_profile, preview
 from bottlegen.routes import HostRules, Rule
-from runtime.build import place_of, shown
+from runtime.build import pins_of, place_of, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +22,8 @@ _PIPE_WIDTH = 240
 
 def show_profile(asked: str, *, as_json: bool, cwd: Path) -> None:
     """Print the preview of a profile, built now."""
-    view = preview(load_profile(shown(place_of(asked, cwd).profile)), load_pins())
+    place = place_of(asked, cwd)
+    view = preview(load_profile(shown(place.profile)), pins_of(place))
     if as_json:
         json.dump(_document(view), sys.stdout, indent=2)
         print()
@@ -52,6 +52,7 @@ def _document(view: Preview) -> dict[str, object]:
         "sidecars": list(view.sidecars),
         "env": dict(view.env),
         "hidden_env": list(view.hidden),
+        "rootfs": manifest.rootfs.model_dump() if manifest.rootfs else None,
         "home_files": [file.path for file in manifest.home_files],
         "workspace": manifest.workspace.model_dump(),
         "home": manifest.home,
@@ -90,6 +91,8 @@ def _write(view: Preview, console: "Console") -> None:
     agent = view.bundle.manifest.services["agent"]
     console.print(f"[bold]{view.bundle.manifest.name}[/]  {view.bundle.hash}")
     console.print(f"runs       {escape(' '.join(agent.command))}")
+    if rootfs := view.bundle.manifest.rootfs:
+        console.print(f"rootfs     {rootfs.kind} {escape(rootfs.name)}  {rootfs.hash}")
     console.print(f"sidecars   {', '.join(view.sidecars)}")
     console.print(_limits_line(view))
     rows = [_row(host, rule, view) for host in view.routes.hosts for rule in host.rules]

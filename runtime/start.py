@@ -8,18 +8,22 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bottlegen.bundle import Bundle
-from bottlegen.errors import BottlegenError, Problem, SecretError
+from bottlegen.errors import BottlegenError, Problem, RuntimeFailure, SecretError
 from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
-from runtime import ca, egress, material, secrets
+from bottlegen.sidecars.pipelock import NAME as PIPELOCK
+from runtime import ca, secrets, sidecars
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
 from runtime.host import Host
+from runtime.rootfs import RootfsStore
+from runtime.sidecars import egress
+from runtime.sidecars.begin import Begin
 from runtime.signals import uninterrupted
 
 READY_SECONDS = 20.0
@@ -70,7 +74,9 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
 def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> None:
     """Bring the bottle up to its agent's open gate; on any failure, Ctrl-C included, nothing of it remains."""
     runtime.check(spec)
+    sidecars.check(spec.bundle, host.config.upstream.hosts)
     gathered = gather(spec.bundle, host)
+    spec = _rooted(spec, host, progress)
     runtime.prepare(spec, progress)
     try:
         with progress.step(f"start bottle {spec.bottle}"):
@@ -80,25 +86,45 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
         raise
 
 
+def _rooted(spec: LaunchSpec, host: Host, progress: Progress) -> LaunchSpec:
+    """`spec` with the verified tree of its rootfs, where the bundle names one: no runtime looks for it itself."""
+    folder = host.cache / "rootfs"
+    if spec.workspace and spec.bundle.manifest.rootfs and folder.resolve().is_relative_to(spec.workspace.resolve()):
+        raise RuntimeFailure(
+            f"the cache '{folder}' lies in the workspace, so an agent could change the rootfs of others",
+            fix="set XDG_CACHE_HOME to a folder elsewhere, or --workspace",
+        )
+    return replace(spec, rootfs=RootfsStore(folder).have(spec.bundle.manifest, spec.rootfs_at, progress))
+
+
 def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> None:
-    authority = ca.mint(material.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
-    endpoints = runtime.create(spec)
-    config = egress.specialise(
-        spec.bundle.data("sidecars/egress/envoy.json"),
-        address=endpoints.address,
-        static_hosts=host.config.upstream.hosts,
+    names = sidecars.of(spec.bundle)
+    authority = ca.mint(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
+    signer = (
+        ca.mint_signer(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now()) if PIPELOCK in names else None
     )
-    tokens = material.token_files(spec.bundle, gathered.values)
-    files = material.egress_files(config, authority, tokens, gathered.extra_trust)
+    endpoints = runtime.create(spec)
 
-    def sidecar() -> None:
-        runtime.place(spec.bottle, "egress", files)
-        runtime.wait_ready(spec.bottle, "egress", READY_SECONDS)
+    def begin(name: str) -> None:
+        told = Begin(
+            bundle=spec.bundle,
+            addresses=endpoints.addresses,
+            listens=endpoints.listens,
+            authority=authority,
+            signer=signer,
+            values=sidecars.slots(spec.bundle, name, gathered.values),
+            every_value=tuple(gathered.values.values()),
+            static_hosts=host.config.upstream.hosts,
+            extra_trust=gathered.extra_trust,
+        )
+        runtime.place(spec.bottle, name, sidecars.SIDECARS[name].material(told))
+        runtime.wait_ready(spec.bottle, name, READY_SECONDS)
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ready = pool.submit(sidecar)
-        runtime.create_agent(spec, material.exact_hosts(spec.bundle))
-        ready.result()
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        begun = [pool.submit(begin, name) for name in names]
+        runtime.create_agent(spec, egress.exact_hosts(spec.bundle))
+        for job in begun:
+            job.result()
     runtime.place(
         spec.bottle,
         _AGENT,
@@ -146,7 +172,9 @@ def _exists_in(home: Path | None, path: str) -> bool:
 def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[str, ...]:
     """Replace the credentials of a running bottle by the host's present ones; the slots that were written."""
     gathered = gather(bundle, host)
-    runtime.place(bottle, "egress", material.token_files(bundle, gathered.values))
-    if files := _provisioned_files(gathered.provision):
-        runtime.place(bottle, _AGENT, files)
+    for name in sidecars.of(bundle):
+        if files := sidecars.SIDECARS[name].credentials(bundle, sidecars.slots(bundle, name, gathered.values)):
+            runtime.place(bottle, name, files)
+    if provisioned := _provisioned_files(gathered.provision):
+        runtime.place(bottle, _AGENT, provisioned)
     return tuple(sorted(gathered.values))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.bundle import Bundle, differences, read, write
-from bottlegen.errors import BundleError, UsageError
+from bottlegen.errors import BundleError, RuntimeFailure, UsageError
 from bottlegen.locate import Place, stands_for
 from bottlegen.wording import shown
+from runtime import rootfs
 from runtime.base import LaunchSpec, Runtime
-from runtime.build import build_place, place_of
+from runtime.build import build_place, place_of, with_lines
 from runtime.git_config import submodules
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
@@ -58,7 +59,7 @@ def bring_up(request: UpRequest) -> int:
     spec = _spec(request, name, bundle, place, host)
     with undoing_on_end():
         try:
-            start(spec, runtime, host, make_progress())
+            _start(spec, runtime, host, place)
         except BaseException:
             if not kept_before:  # else the folders may be those of a bottle that runs under this name
                 state.drop_empty(name)
@@ -68,6 +69,13 @@ def bring_up(request: UpRequest) -> int:
         _let_go(spec, runtime, state)
     _tell_detached(spec, runtime, as_json=request.as_json)
     return 0
+
+
+def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> None:
+    try:
+        start(spec, runtime, host, make_progress())
+    except RuntimeFailure as e:
+        raise RuntimeFailure(with_lines(problem, place) for problem in e.problems) from e
 
 
 def _let_go(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
@@ -154,19 +162,20 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         workspace=workspace,
         home=state.make_home(name, owner) if manifest.home == "kept" else None,
         base_image=host.config.images.base,
+        image_mirror=host.config.images.mirror,
         outside_network=host.config.docker.outside_network,
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
+        static_hosts=tuple(sorted(host.config.upstream.hosts.items())),
         protected=_reviewed(place, workspace) if workspace else (),
+        rootfs_at=rootfs.places(manifest, place.root, host.config.rootfs),
     )
 
 
 def _reviewed(place: Place, workspace: Path) -> tuple[Path, ...]:
-    """The project's profiles and bundles, as far as they lie in the workspace: an agent that could write both would
-    write what the next `up` lets it do."""
-    folders = (folder.resolve() for folder in (place.profile.parent, place.bundle.parent))
-    return tuple(
-        folder for folder in folders if folder.is_dir() and folder != workspace and folder.is_relative_to(workspace)
-    )
+    """The project's profiles, bundles and lock, as far as they lie in the workspace: an agent that could write them
+    would write what the next `up` lets it do."""
+    paths = (path.resolve() for path in (place.profile.parent, place.bundle.parent, place.lock))
+    return tuple(path for path in paths if path.exists() and path != workspace and path.is_relative_to(workspace))
 
 
 def _workspace(asked: str, source: str, host: Host) -> Path:

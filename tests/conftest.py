@@ -22,6 +22,7 @@ FOLDER_MARKERS = {
     "agents": "agents",
     "nix": "nix",
     "nixpkgs": "nixpkgs",
+    "microvm": "microvm",
 }
 REQUIRED = pytest.StashKey[frozenset[str]]()
 
@@ -74,6 +75,11 @@ def _no_nixpkgs() -> str:
     return _no_nix()
 
 
+@functools.cache
+def _no_microvm() -> str:
+    return "" if os.environ.get("BOTTLEGEN_MICROVM") else "boots microVMs in an emulated machine: ./inv test-microvm"
+
+
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
     "namespaces": _no_namespaces,
@@ -81,6 +87,7 @@ MISSING: dict[str, Callable[[], str]] = {
     "envoy": _no_envoy,
     "nix": _no_nix,
     "nixpkgs": _no_nixpkgs,
+    "microvm": _no_microvm,
 }
 
 

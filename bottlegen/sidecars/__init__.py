@@ -4,15 +4,16 @@ from typing import Final, Protocol
 
 from bottlegen.pins import Pins
 from bottlegen.plan import SidecarPlan
+from bottlegen.profile import Profile
 from bottlegen.routes import RouteSet
-from bottlegen.sidecars import egress
+from bottlegen.sidecars import egress, pipelock
 
 
 class Sidecar(Protocol):
     """What a sidecar's module defines."""
 
-    def prepare(self, profile_name: str, routes: RouteSet, pins: Pins) -> SidecarPlan | None:
+    def prepare(self, profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | None:
         """The sidecar as data, or None when this bottle has no use for it."""
 
 
-SIDECARS: Final[tuple[Sidecar, ...]] = (egress,)
+SIDECARS: Final[tuple[Sidecar, ...]] = (egress, pipelock)

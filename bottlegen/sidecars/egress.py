@@ -4,14 +4,16 @@ What the config does was tried against the pinned Envoy; each claim is kept by a
 """
 
 from bottlegen.pins import Pins
-from bottlegen.plan import Image, RenderedFile, Resources, SidecarPlan
+from bottlegen.plan import PROXY_PORT, TRANSPARENT_PORT, Image, Listening, RenderedFile, Resources, SidecarPlan
+from bottlegen.profile import Profile
 from bottlegen.render import canonical_json
 from bottlegen.routes import HostRules, RouteSet, Rule
+from bottlegen.sidecars import cred_proxy, pipelock
 from bottlegen.sidecars.envoy_front import connect_listener, inner_cluster, transparent_listener
 from bottlegen.sidecars.envoy_inner import inner_listener
 from bottlegen.sidecars.envoy_types import Json, extension
-from bottlegen.sidecars.envoy_upstream import clusters
-from bottlegen.sidecars.material import BASE, CONFIG
+from bottlegen.sidecars.envoy_upstream import clusters, hops
+from bottlegen.sidecars.material import BASE, CONFIG, UPSTREAM_CA
 
 ROUTES_FORMAT = 1
 ARGUMENTS = (
@@ -31,13 +33,19 @@ _RE2_PROGRAM = 100_000
 """The default of 100 instructions refuses ordinary paths; routes keep each expression near a kilobyte."""
 
 
-def render(profile_name: str, routes: RouteSet) -> bytes:
-    """The complete Envoy bootstrap. `profile_name` stands in the answers to refused requests."""
+def render(profile_name: str, routes: RouteSet, *, chained: bool = False) -> bytes:
+    """The complete Envoy bootstrap. `profile_name` stands in the answers to refused requests.
+
+    `chained` when pipelock stands behind it: then that is the only way out, and resolves names.
+    """
+    unread = pipelock.injected_headers(routes) if chained else None
     ports = sorted({rules.port for rules in routes.hosts})
     listeners = [connect_listener(profile_name, routes)]
     if 443 in ports:
         listeners.append(transparent_listener())
-    listeners += [inner_listener(profile_name, port, routes) for port in ports]
+    listeners += [inner_listener(profile_name, port, routes, unread) for port in ports]
+    listeners += [cred_proxy.listener(profile_name, routes, chained=chained)] if routes.tokens else []
+    listeners += hops(routes) if chained else []
     return canonical_json(
         {
             "node": {"id": "egress", "cluster": "bottlegen"},  # Envoy wants a node wherever a file is watched
@@ -46,7 +54,7 @@ def render(profile_name: str, routes: RouteSet) -> bytes:
             "bootstrap_extensions": [_internal_listeners()],
             "static_resources": {
                 "listeners": listeners,
-                "clusters": [*(inner_cluster(port) for port in ports), *clusters()],
+                "clusters": [*(inner_cluster(port) for port in ports), *clusters(routes, chained=chained)],
             },
         }
     )
@@ -93,17 +101,27 @@ def _internal_listeners() -> Json:
     )
 
 
-def prepare(profile_name: str, routes: RouteSet, pins: Pins) -> SidecarPlan:
+def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan:
     """Every bottle has this sidecar, also one without routes: it is what says no."""
+    chained = profile.inspection is not None
     return SidecarPlan(
         name="egress",
         image=Image(context="images/egress", base=pins.base, artifacts=pins.artifacts("envoy")),
         command=("envoy", *ARGUMENTS),
         files=(
-            RenderedFile(path="sidecars/egress/envoy.json", data=render(profile_name, routes)),
+            RenderedFile(path="sidecars/egress/envoy.json", data=render(profile.name, routes, chained=chained)),
             RenderedFile(path="routes.json", data=routes_json(routes), mode=0o600),
+            *([cred_proxy.routes_file(routes)] if routes.tokens else []),
         ),
-        networks=("bottle", "outside"),
+        networks=("bottle", "chain") if chained else ("bottle", "outside"),
+        listening=Listening(
+            ports=(PROXY_PORT, TRANSPARENT_PORT, *((cred_proxy.PORT,) if routes.tokens else ())),
+            names=(cred_proxy.NAME,) if routes.tokens else (),
+            config=CONFIG,
+            trust=UPSTREAM_CA,
+        ),
+        agent=cred_proxy.agent_share(routes),
         tmpfs=((BASE, _TMPFS_BYTES), ("/tmp", _TMPFS_BYTES)),  # noqa: S108 - in the sidecar
         resources=Resources(cpus=2, memory=_MEMORY_BYTES, pids=64),
+        slots=routes.slots,
     )

@@ -39,7 +39,7 @@ def connect_listener(profile: str, routes: RouteSet) -> Json:
         http_filters=[_asked_target(), router()],
         route_config={"virtual_hosts": _virtual_hosts(profile, routes)},
     )
-    return {"name": "connect", "address": _address(PROXY_PORT), "filter_chains": [{"filters": [manager]}]}
+    return {"name": "connect", "address": listening_on(PROXY_PORT), "filter_chains": [{"filters": [manager]}]}
 
 
 def transparent_listener() -> Json:
@@ -51,7 +51,7 @@ def transparent_listener() -> Json:
         cluster=inner_name(443),
         idle_timeout="0s",
     )
-    return {"name": "transparent", "address": _address(TRANSPARENT_PORT), "filter_chains": [{"filters": [proxy]}]}
+    return {"name": "transparent", "address": listening_on(TRANSPARENT_PORT), "filter_chains": [{"filters": [proxy]}]}
 
 
 def inner_cluster(port: int) -> Json:
@@ -64,7 +64,8 @@ def inner_cluster(port: int) -> Json:
     }
 
 
-def _address(port: int) -> Json:
+def listening_on(port: int) -> Json:
+    """A port of the bottle's own network."""
     return {"socket_address": {"address": ANY_ADDRESS, "port_value": port}}
 
 

@@ -5,8 +5,9 @@ Envoy prefers an exact server name to a wildcard and a longer wildcard to a shor
 
 from functools import cache
 
+from bottlegen.plan import Slot
 from bottlegen.render import Fixed
-from bottlegen.routes import HostRules, RouteSet, Slot
+from bottlegen.routes import HostRules, RouteSet
 from bottlegen.sidecars.envoy_answers import local_replies
 from bottlegen.sidecars.envoy_log import http_log, unmatched_log
 from bottlegen.sidecars.envoy_routes import virtual_hosts
@@ -16,6 +17,7 @@ from bottlegen.sidecars.envoy_types import (
     FORWARD_PROXY_FILTER,
     GENERIC_CREDENTIAL,
     HEADER_MUTATION,
+    RESOLVER,
     TLS_DOWNSTREAM,
     TLS_INSPECTOR,
     Json,
@@ -41,9 +43,9 @@ def inner_name(port: int) -> str:
     return f"inner_{port}"
 
 
-def inner_listener(profile: str, port: int, routes: RouteSet) -> Json:
+def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
     """The listener for one port: a tunnel to another port never gets here, whatever server name it then sends."""
-    chains = [_chain(profile, rules, routes) for rules in routes.hosts if rules.port == port]
+    chains = [_chain(profile, rules, routes, unread) for rules in routes.hosts if rules.port == port]
     return {
         "name": inner_name(port),
         "internal_listener": {},
@@ -54,7 +56,7 @@ def inner_listener(profile: str, port: int, routes: RouteSet) -> Json:
     }
 
 
-def _chain(profile: str, rules: HostRules, routes: RouteSet) -> Json:
+def _chain(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
     certificate = {
         "certificate_chain": {"filename": leaf_chain(rules.host)},
         "private_key": {"filename": leaf_key(rules.host)},
@@ -64,36 +66,48 @@ def _chain(profile: str, rules: HostRules, routes: RouteSet) -> Json:
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
         "tls_certificates": [certificate],
     }
-    manager = _manager(profile, rules, routes)
     return {
         "name": f"{rules.host}:{rules.port}",
         "filter_chain_match": {"server_names": [rules.host]},
         "transport_socket_connect_timeout": "10s",
         "transport_socket": extension("envoy.transport_sockets.tls", TLS_DOWNSTREAM, common_tls_context=tls),
-        "filters": [extension("envoy.filters.network.http_connection_manager", CONNECTION_MANAGER, **manager)],
+        "filters": [_manager(profile, rules, routes, unread)],
     }
 
 
-def _manager(profile: str, rules: HostRules, routes: RouteSet) -> Json:
-    return {
-        "stat_prefix": "inner",
-        "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],  # routes turn it on
-        "http2_protocol_options": {"max_concurrent_streams": 128},  # no RFC 8441: clients take HTTP/1.1 for websockets
-        **_path_handling(rules),
-        "strip_trailing_host_dot": True,
-        "server_header_transformation": "PASS_THROUGH",
-        "generate_request_id": False,
-        "skip_xff_append": True,
+def _manager(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
+    return connection_manager(
+        "inner",
+        filters=_filters(rules, routes.slots, resolves=unread is None),
+        hosts=virtual_hosts(profile, rules, routes, unread),
+        paths=_path_handling(rules),
+        replies=local_replies(restricts_paths=rules.restricts_paths),
+    )
+
+
+def connection_manager(name: str, *, filters: list[Json], hosts: list[Json], paths: Json, replies: Json) -> Json:
+    """What every connection of the agent's is held to, whatever it may then ask for."""
+    return extension(
+        "envoy.filters.network.http_connection_manager",
+        CONNECTION_MANAGER,
+        stat_prefix=name,
+        upgrade_configs=[{"upgrade_type": "websocket", "enabled": False}],  # routes turn it on
+        http2_protocol_options={"max_concurrent_streams": 128},  # no RFC 8441: clients take HTTP/1.1 for websockets
+        **paths,
+        strip_trailing_host_dot=True,
+        server_header_transformation="PASS_THROUGH",
+        generate_request_id=False,
+        skip_xff_append=True,
         # Bounds on slow clients that leave silent streams alone: headers must come, bodies may take their time.
-        "request_headers_timeout": "10s",
-        "stream_idle_timeout": "0s",
-        "common_http_protocol_options": {"idle_timeout": "600s", "max_headers_count": 200},
-        "max_request_headers_kb": 96,
-        "access_log": [http_log("request")],
-        "http_filters": [*_filters(rules, routes.slots)],
-        "local_reply_config": local_replies(restricts_paths=rules.restricts_paths),
-        "route_config": {"virtual_hosts": virtual_hosts(profile, rules, routes)},
-    }
+        request_headers_timeout="10s",
+        stream_idle_timeout="0s",
+        common_http_protocol_options={"idle_timeout": "600s", "max_headers_count": 200},
+        max_request_headers_kb=96,
+        access_log=[http_log("request")],
+        http_filters=filters,
+        local_reply_config=replies,
+        route_config={"virtual_hosts": hosts},
+    )
 
 
 def _path_handling(rules: HostRules) -> Json:
@@ -107,18 +121,23 @@ def _path_handling(rules: HostRules) -> Json:
     return {"normalize_path": False, "merge_slashes": False, "path_with_escaped_slashes_action": "KEEP_UNCHANGED"}
 
 
-def _filters(rules: HostRules, slots: tuple[Slot, ...]) -> list[Json]:
+def _filters(rules: HostRules, slots: tuple[Slot, ...], *, resolves: bool) -> list[Json]:
     used = {rule.slot for rule in rules.rules}
     return [
-        _header_filter(judged=rules.restricts_paths or rules.restricts_methods),
-        *(_injector(slot) for slot in slots if slot.name in used),
-        extension("envoy.filters.http.dynamic_forward_proxy", FORWARD_PROXY_FILTER, dns_cache_config=dns_cache()),
+        header_filter(judged=rules.restricts_paths or rules.restricts_methods),
+        *(injector(slot) for slot in slots if slot.name in used),
+        *([resolver()] if resolves else []),  # else pipelock does
         router(),
     ]
 
 
+def resolver() -> Json:
+    """Looks up the host that is asked for, and refuses private addresses."""
+    return extension(RESOLVER, FORWARD_PROXY_FILTER, dns_cache_config=dns_cache())
+
+
 @cache
-def _header_filter(*, judged: bool) -> Json:
+def header_filter(*, judged: bool) -> Json:
     """Drops what would tell of a proxy or lie about the request, before anything is injected."""
     names = _HOP_HEADERS + (_OVERRIDE_HEADERS if judged else ())
     prefixes = ("x-envoy-", "x-forwarded-")
@@ -128,7 +147,7 @@ def _header_filter(*, judged: bool) -> Json:
     return Fixed(extension("envoy.filters.http.header_mutation", HEADER_MUTATION, mutations=removal))
 
 
-def _injector(slot: Slot) -> Json:
+def injector(slot: Slot) -> Json:
     """Off until a route turns it on by name; refuses with 401 while its secret is missing or empty."""
     prefix = {"header_value_prefix": f"{slot.scheme} "} if slot.scheme else {}
     secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": token_file(slot.name)}}}

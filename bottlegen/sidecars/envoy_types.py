@@ -13,6 +13,7 @@ HEADER_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutati
 HEADER_TO_METADATA = "envoy.extensions.filters.http.header_to_metadata.v3.Config"
 CONNECTION_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+RESOLVER = "envoy.filters.http.dynamic_forward_proxy"
 ROUTE_FILTER = "envoy.config.route.v3.FilterConfig"
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 STDOUT_LOG = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"

@@ -3,16 +3,30 @@
 from functools import cache
 
 from bottlegen.render import Fixed
-from bottlegen.sidecars.envoy_types import FORWARD_PROXY_CLUSTER, HTTP_OPTIONS, TLS_UPSTREAM, Json, extension, typed
-from bottlegen.sidecars.material import UPSTREAM_CA
+from bottlegen.routes import RouteSet
+from bottlegen.sidecars.envoy_types import (
+    FORWARD_PROXY_CLUSTER,
+    HTTP_OPTIONS,
+    TCP_PROXY,
+    TLS_INSPECTOR,
+    TLS_UPSTREAM,
+    Json,
+    extension,
+    typed,
+)
+from bottlegen.sidecars.material import NOWHERE, PIPELOCK_CA, PIPELOCK_PORT, UPSTREAM_CA
 
 UP = "up"
 UP_H1 = "up_h1"
 """HTTP/1.1 only, for websockets: an h2 server without RFC 8441 would refuse the upgrade."""
 
+PIPELOCK = "pipelock"
+HOP = "hop"
+INSPECTED, PASSED = "inspected", "passed"
+
 # What must never be reached by a name: IANA's special-purpose registries (RFC 6890 and successors), plus Azure's
 # wire server, which is a metadata service at a public-looking address.
-_REFUSED = (
+REFUSED = (
     ("0.0.0.0", 8),  # noqa: S104 - "this network"; connects to the host itself on Linux
     ("10.0.0.0", 8),
     ("100.64.0.0", 10),  # carrier-grade NAT; also Alibaba's and Tailscale's own addresses
@@ -63,23 +77,85 @@ def dns_cache() -> Json:
             "dns_lookup_family": "V4_PREFERRED",
             "dns_query_timeout": "5s",
             "dns_failure_refresh_rate": {"base_interval": "2s", "max_interval": "10s"},
-            "resolved_address_filter": {
-                "ranges": [{"address_prefix": ip, "prefix_len": bits} for ip, bits in _REFUSED]
-            },
+            "resolved_address_filter": {"ranges": [{"address_prefix": ip, "prefix_len": bits} for ip, bits in REFUSED]},
             "typed_dns_resolver_config": {"name": "envoy.network.dns_resolver.cares", "typed_config": resolver},
         }
     )
 
 
-def clusters() -> list[Json]:
-    """One cluster for all hosts and its HTTP/1.1 twin: a cluster per host would cost memory and a DNS wait at start."""
+def cluster_names(port: int, *, passed: bool, chained: bool) -> tuple[str, str]:
+    """The clusters that lead to a host: the one to use, and its HTTP/1.1 twin for websockets."""
+    if not chained:
+        return UP, UP_H1
+    way = PASSED if passed else INSPECTED
+    return f"{way}_{port}", f"{way}_h1_{port}"
+
+
+def clusters(routes: RouteSet, *, chained: bool) -> list[Json]:
+    """One cluster for all hosts and its HTTP/1.1 twin: a cluster per host would cost memory and a DNS wait at start.
+
+    `chained` they all lead to pipelock, and those of inspected hosts trust its CA and nothing else.
+    """
+    if not chained:
+        discovery = {
+            "lb_policy": "CLUSTER_PROVIDED",
+            "cluster_type": extension(
+                "envoy.clusters.dynamic_forward_proxy", FORWARD_PROXY_CLUSTER, dns_cache_config=dns_cache()
+            ),
+        }
+        return _twins((UP, UP_H1), discovery, UPSTREAM_CA)
+    ways = {(cluster_names(port, passed=passed, chained=True), passed, port) for _, port, passed in routes.destinations}
+    made = [
+        cluster
+        for pair, passed, port in sorted(ways)
+        for cluster in _twins(pair, _to_listener(f"{HOP}_{port}"), UPSTREAM_CA if passed else PIPELOCK_CA)
+    ]
+    address = {"socket_address": {"address": NOWHERE, "port_value": PIPELOCK_PORT}}
+    return [*made, {"name": PIPELOCK, "connect_timeout": "5s", **_static(PIPELOCK, address)}]
+
+
+def hops(routes: RouteSet) -> list[Json]:
+    """A listener for each port, through which a connection for a host of ours becomes a tunnel of pipelock's to it."""
+    ports = sorted({port for _, port, _ in routes.destinations})
+    return [_hop(each, [host for host, port, _ in routes.destinations if port == each]) for each in ports]
+
+
+def _hop(port: int, hosts: list[str]) -> Json:
+    tunnel = {"hostname": f"%REQUESTED_SERVER_NAME%:{port}"}
+    proxy = extension(
+        "envoy.filters.network.tcp_proxy",
+        TCP_PROXY,
+        stat_prefix=HOP,
+        cluster=PIPELOCK,
+        tunneling_config=tunnel,
+        idle_timeout="0s",
+    )
+    return {
+        "name": f"{HOP}_{port}",
+        "internal_listener": {},
+        "listener_filters": [extension("envoy.filters.listener.tls_inspector", TLS_INSPECTOR)],
+        "filter_chains": [{"filter_chain_match": {"server_names": hosts}, "filters": [proxy]}],
+    }
+
+
+def _to_listener(name: str) -> Json:
+    return _static(name, {"envoy_internal_address": {"server_listener_name": name}})
+
+
+def _static(name: str, address: Json) -> Json:
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    return {"type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
+
+
+def _twins(pair: tuple[str, str], discovery: Json, trust: str) -> list[Json]:
+    either: Json = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
     return [
-        _cluster(UP, {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}),
-        _cluster(UP_H1, {"explicit_http_config": {"http_protocol_options": {}}}),
+        _cluster(pair[0], either, discovery, trust),
+        _cluster(pair[1], {"explicit_http_config": {"http_protocol_options": {}}}, discovery, trust),
     ]
 
 
-def _cluster(name: str, protocol: Json) -> Json:
+def _cluster(name: str, protocol: Json, discovery: Json, trust: str) -> Json:
     options = typed(
         HTTP_OPTIONS,
         upstream_http_protocol_options={"auto_sni": True, "auto_san_validation": True},
@@ -89,18 +165,15 @@ def _cluster(name: str, protocol: Json) -> Json:
     )
     return {
         "name": name,
-        "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": "10s",
-        "cluster_type": extension(
-            "envoy.clusters.dynamic_forward_proxy", FORWARD_PROXY_CLUSTER, dns_cache_config=dns_cache()
-        ),
-        "transport_socket": _verified_tls(),
+        **discovery,
+        "transport_socket": _verified_tls(trust),
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
     }
 
 
-def _verified_tls() -> Json:
+def _verified_tls(trust: str) -> Json:
     # Envoy verifies nothing by default and stops at TLS 1.2: both are set here, the name check in `_cluster`.
     versions = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
-    common = {"tls_params": versions, "validation_context": {"trusted_ca": {"filename": UPSTREAM_CA}}}
+    common = {"tls_params": versions, "validation_context": {"trusted_ca": {"filename": trust}}}
     return extension("envoy.transport_sockets.tls", TLS_UPSTREAM, common_tls_context=common)

@@ -5,6 +5,12 @@ BASE = "/run/egress"
 
 CONFIG = f"{BASE}/envoy.json"
 UPSTREAM_CA = f"{BASE}/upstream-ca.pem"
+PIPELOCK_CA = f"{BASE}/pipelock-ca.pem"
+"""Of the pipelock behind this sidecar: trusted for inspected hosts, and for these alone."""
+
+PIPELOCK_PORT = 8888
+NOWHERE = "192.0.2.1"
+"""Where pipelock would be (RFC 5737: an address of nobody), until a start says where it is."""
 
 
 def leaf_name(host: str) -> str:

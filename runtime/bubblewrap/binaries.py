@@ -1,7 +1,6 @@
 """Programs of a bundle from their pinned archives, unpacked once per content into the cache, and used offline after."""
 
 import hashlib
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +16,11 @@ from bottlegen.plan import RenderedFile
 from runtime.artifacts import ArtifactStore, for_platform, platforms
 from runtime.base import Progress
 from runtime.extract import members
+from runtime.machine import own_platform
 
 _PROGRAMS = "agent"
 _Artifacts = tuple[ArtifactSpec, ...]
 _Files = tuple[RenderedFile, ...]
-_MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
 class Binaries:
@@ -70,7 +69,7 @@ class Binaries:
 
 def pinned(bundle: Bundle, service: str) -> tuple[ArtifactSpec, ...]:
     """The downloads of a service for this machine; RuntimeFailure when it has only those of others."""
-    machine = _MACHINES.get(platform.machine(), f"linux/{platform.machine()}")
+    machine = own_platform()
     every = bundle.manifest.services[service].image.artifacts
     found = for_platform(every, machine)
     if found is None:

@@ -6,10 +6,15 @@ from pathlib import Path
 
 from bottlegen.plan import HOME, MATERIAL
 from runtime.bubblewrap import inside, keeper
+from runtime.bubblewrap.own_python import OwnPython, own_python
 from runtime.bubblewrap.tools import Tools, user
+from runtime.rootfs_view import TRUST, parts
 from runtime.workspace import Bind
 
-DOORS = "/run/doors"
+SOCKETS = {"bottle": "/run/doors", "chain": "/run/chain"}
+"""Where a service finds the sockets of a network; one that it is not on, it does not see."""
+
+_INSIDE = "runtime.bubblewrap.inside"
 CODE = "/opt/bottle"
 LAUNCH = f"{CODE}/launch.json"
 ROOTS = f"{CODE}/system-roots.crt"
@@ -21,7 +26,9 @@ _PROGRAMS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _LOADER = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
 _PLAIN = ("/etc/localtime", "/etc/protocols", "/etc/services", "/etc/terminfo", "/etc/mime.types")
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services")
+_HOSTS = "/etc/hosts"
 _TRUST = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/pki/tls/certs/ca-bundle.crt")
+_BUNDLE = f"{MATERIAL}/ca-bundle.crt"
 _OPEN = ("/etc", "/home", "/opt", CODE, "/run", "/var")
 """Folders that all may pass: bwrap would close those that it makes on the way to a closed one."""
 
@@ -31,7 +38,7 @@ _RIGHTS_OF_ROOT = ("CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What one service sees: `files` and `folders` are read-only, by their path inside."""
+    """What one service sees. `rootfs` is the tree that is its root, or None for what this host has below /usr."""
 
     tools: Tools
     hostname: str
@@ -40,16 +47,20 @@ class Room:
     launch: Path
     programs: Path
     tmpfs: Mapping[str, int]
+    rootfs: Path | None = None
 
 
-def egress(room: Room, doors: Path) -> list[str]:
-    """The sidecar: this host's network and resolver, its own memory, and the folder that its doors are in."""
+def sidecar(room: Room, sockets: Mapping[str, Path], hosts: Path | None) -> list[str]:
+    """A sidecar: this host's resolver (with other `hosts`, when given), its own memory, and the folders of the networks
+    that it is on."""
+    shared = (part for network, folder in sockets.items() for part in ("--bind", str(folder), SOCKETS[network]))
     return [
         *_walls(room),
-        *_system(room, _RESOLVER),
-        *_read_only(room.programs, "/opt/egress"),
-        "--bind", str(doors), DOORS,
-        *_end(room, "egress"),
+        *_system(room, [name for name in _RESOLVER if not (hosts and name == _HOSTS)]),
+        *(_read_only(hosts, _HOSTS) if hosts else ()),
+        *_read_only(room.programs, f"/opt/{room.hostname}"),
+        *shared,
+        *_end(room, "sidecar"),
     ]  # fmt: skip
 
 
@@ -60,12 +71,11 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
     ]
     return [
         *_walls(room),
-        *_system(room, _PLAIN),
+        *(_tree(room, room.rootfs) if room.rootfs else [*_system(room, _PLAIN), *_trust_folders()]),
         *(part for path in sorted(etc.iterdir()) for part in _read_only(path, f"/etc/{path.name}")),
-        *(part for folder in _trust_folders() for part in ("--perms", "0755", "--dir", folder)),
-        *(part for path in _TRUST for part in ("--symlink", f"{MATERIAL}/ca-bundle.crt", path)),
+        *(part for path in (TRUST if room.rootfs else _TRUST) for part in ("--symlink", _BUNDLE, path)),
         *_read_only(room.programs / "agent", "/opt/agent"),
-        *_read_only(doors, DOORS),
+        *_read_only(doors, SOCKETS["bottle"]),
         *mounts,
         *_end(room, "agent"),
     ]  # fmt: skip
@@ -73,7 +83,8 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
 
 def _trust_folders() -> list[str]:
     """Links' parents: bwrap makes them for root alone, and OpenSSL ends a program that may not look there."""
-    return sorted({str(folder) for path in _TRUST for folder in Path(path).parents if folder.is_relative_to("/etc")})
+    folders = {str(folder) for path in _TRUST for folder in Path(path).parents if folder.is_relative_to("/etc")}
+    return [part for folder in sorted(folders) for part in ("--perms", "0755", "--dir", folder)]
 
 
 def _walls(room: Room) -> list[str]:
@@ -87,10 +98,9 @@ def _walls(room: Room) -> list[str]:
 
 
 def _system(room: Room, etc: Iterable[str]) -> list[str]:
-    """Programs and libraries of this host, /proc and /dev of the bottle's own, and its memory-backed folders."""
+    """Programs and libraries of this host, and what is the bottle's own."""
     prefix = room.tools.prefix
-    passed = [*_OPEN, "/nix", *(str(path) for path in (reversed(prefix.parents[:-1]) if prefix else ()))]
-    argv = [part for path in passed for part in ("--perms", "0755", "--dir", path)]
+    argv = _folders((*_OPEN, "/nix", *(str(path) for path in (reversed(prefix.parents[:-1]) if prefix else ()))))
     argv += ["--ro-bind", "/usr", "/usr"]
     for folder in map(Path, (*_PROGRAMS, "/nix/store")):
         if folder.is_symlink():
@@ -100,7 +110,36 @@ def _system(room: Room, etc: Iterable[str]) -> list[str]:
     for name in (*_LOADER, *etc):
         if Path(name).exists():
             argv += _read_only(Path(name), name)
-    argv += ["--proc", "/proc", "--dev", "/dev", *_memory("/dev/shm", _SHM), "--remount-ro", "/dev"]  # noqa: S108
+    return argv + _own(room) + (_read_only(prefix, str(prefix)) if prefix else [])
+
+
+def _tree(room: Room, tree: Path) -> list[str]:
+    """A verified tree and nothing of this host but the Python of the first process; and what is the bottle's own."""
+    argv = []
+    for part in parts(tree):
+        if part.target:
+            argv += ["--symlink", part.target, part.path]
+        else:
+            argv += _read_only(part.source, part.path) if part.source else _folders((part.path,))
+    files = _python(room).files
+    passed = {str(folder) for _, target in files for folder in Path(target).parents if folder.is_relative_to(CODE)}
+    argv += _folders((*_OPEN, *sorted(passed)))
+    for source, target in files:
+        argv += _read_only(source, target)
+    return argv + _own(room)
+
+
+def _python(room: Room) -> OwnPython:
+    return own_python(room.tools, CODE, f"{_INSIDE}.agent")
+
+
+def _folders(paths: Iterable[str]) -> list[str]:
+    return [part for path in paths for part in ("--perms", "0755", "--dir", path)]
+
+
+def _own(room: Room) -> list[str]:
+    """/proc and /dev of the bottle's own, its memory-backed folders, and what its first process reads."""
+    argv = ["--proc", "/proc", "--dev", "/dev", *_memory("/dev/shm", _SHM), "--remount-ro", "/dev"]  # noqa: S108
     for path, size in sorted(room.tmpfs.items()):
         argv += _memory(path, size)
     package = Path(inside.__file__).parent
@@ -109,8 +148,7 @@ def _system(room: Room, etc: Iterable[str]) -> list[str]:
     argv += _read_only(package.parent / "__init__.py", f"{code}/__init__.py")
     argv += _read_only(package, f"{code}/inside")
     argv += _read_only(room.launch, LAUNCH)
-    argv += _read_only(room.tools.roots, ROOTS)
-    return argv + (_read_only(prefix, str(prefix)) if prefix else [])
+    return argv + _read_only(room.tools.roots, ROOTS)
 
 
 def _memory(path: str, size: int) -> list[str]:
@@ -123,9 +161,9 @@ def _read_only(source: Path, target: str) -> list[str]:
 
 
 def _end(room: Room, module: str) -> list[str]:
-    begin = f"import sys; sys.path.insert(0, {CODE!r}); from runtime.bubblewrap.inside.{module} import main; main()"
-    python = str(room.tools.python)
-    return ["--remount-ro", "/", "--chdir", "/", "--", python, "-I", "-S", "-B", "-c", begin, LAUNCH]
+    begin = f"import sys; sys.path.insert(0, {CODE!r}); from {_INSIDE}.{module} import main; main()"
+    python = _python(room).argv if room.rootfs else (str(room.tools.python),)
+    return ["--remount-ro", "/", "--chdir", "/", "--", *python, "-I", "-S", "-B", "-c", begin, LAUNCH]
 
 
 def home(kept: Path | None) -> tuple[Bind, ...]:

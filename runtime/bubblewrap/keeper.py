@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-LISTENER, FILTER, INFO, DOORS = 60, 61, 62, (63, 64)
-"""File descriptors that the order's command line counts on, above any that are open here."""
+LISTENER, FILTER, INFO, DOORS = 60, 61, 62, 63
+"""File descriptors that the order's command line counts on, above any that are open here; every door has one from
+DOORS on."""
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 _SET_FLAGS, _UP = 0x8914, 1
@@ -63,7 +64,8 @@ def keep(folder: Path, order: Mapping[str, Any]) -> None:
     write(folder / "running", running)
     leash, _held = os.pipe()
     report, reports = os.pipe()
-    given = {LISTENER: order["listener"], FILTER: _filter(order), INFO: reports} | dict.fromkeys(DOORS, leash)
+    doors = range(DOORS, DOORS + len(order["doors"]))
+    given = {LISTENER: order["listener"], FILTER: _filter(order), INFO: reports} | dict.fromkeys(doors, leash)
     for number, descriptor in given.items():
         os.dup2(descriptor, number)
     child = subprocess.Popen(
@@ -97,9 +99,9 @@ def _enter(order: Mapping[str, Any]) -> None:
     """In the child, before it becomes anything: counted from the beginning, and behind its doors where it has some."""
     for path in order["cgroups"]:
         Path(path, "cgroup.procs").write_text("0")
-    if order["doors"]:
+    if order["enclosed"]:
         _network(order["user"])
-        for number, port in zip(DOORS, order["doors"], strict=True):
+        for number, port in enumerate(order["doors"], DOORS):
             os.dup2(socket.create_server(("127.0.0.1", port), backlog=256).detach(), number)
 
 

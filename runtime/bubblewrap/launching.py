@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,11 @@ from resource import RLIMIT_CORE, RLIMIT_DATA, RLIMIT_NPROC
 from typing import Any
 
 from bottlegen.manifest import Limits
-from bottlegen.plan import HOME, PROXY_HOST
-from runtime.bubblewrap import cgroup, client, keeper
+from bottlegen.plan import HOME
+from runtime.bubblewrap import cgroup, client, command, keeper
 from runtime.bubblewrap.records import Folder
+from runtime.host import split_address
+from runtime.sidecars.begin import EXTRA_CA
 
 PATH = "/opt/agent/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -49,9 +52,11 @@ def begin(service: Service, launch: Mapping[str, Any]) -> None:
     service.launch.write_text(json.dumps(launch))
 
 
-def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = ()) -> None:
-    """Start the keeper, which starts the service, behind `doors` in a network of its own if there are any; both go on
-    when this process ends."""
+def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = (), *, enclosed: bool) -> None:
+    """Start the keeper, which starts the service; both go on when this process ends.
+
+    An enclosed service has a network of its own with nothing in it but `doors`, ports that are open from the start.
+    """
     groups = cgroup.paths(service.group) if cgroup.possible() else []
     (service.path / "groups").write_text(json.dumps(groups))  # first: who removes the bottle must know of them
     if groups:
@@ -63,6 +68,7 @@ def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = ()) -> No
             "filter": str(service.folder.path / "filter"),
             "cgroups": groups,
             "doors": list(doors),
+            "enclosed": enclosed,
             "user": [os.geteuid(), os.getegid()] if os.geteuid() else [],
         }
         (service.path / "order").write_text(json.dumps(order))
@@ -72,6 +78,28 @@ def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = ()) -> No
             pass_fds=(listener.fileno(),),
         )  # fmt: skip
     started.returncode = 0  # it outlives this process by design; who removes the bottle reaps it
+
+
+def free_port() -> int:
+    """A port of this host's loopback that nobody has. Whoever takes it first makes the start fail, and learns nothing:
+    what is sent there is TLS to names that he cannot prove to have."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def write_hosts(service: Service, static_hosts: Sequence[tuple[str, str]]) -> Path:
+    """This host's own names and addresses, and before them those that host.toml fixes."""
+    path = service.path / "hosts"
+    own = Path("/etc/hosts")
+    fixed = "".join(f"{split_address(target, 443)[0]} {name}\n" for name, target in static_hosts)
+    path.write_text(fixed + (own.read_text(errors="replace") if own.exists() else ""))
+    path.chmod(0o644)
+    return path
+
+
+def trust(into: str) -> dict[str, object]:
+    """What a first process joins into the file `into`: this system's roots and, beside it, what the host adds."""
+    return {"of": [command.ROOTS, f"{into.rpartition('/')[0]}/{EXTRA_CA}"] if into else [], "into": into}
 
 
 def groups_of(folder: Folder, service: str) -> list[str]:
@@ -86,7 +114,7 @@ def write_etc(folder: Path, *, bottle: str, uid: int, gid: int, names: Sequence[
     files = {
         "passwd": f"root:x:0:0::/root:/bin/sh\nagent:x:{uid}:{gid}::{HOME}:/bin/bash\n",
         "group": f"root:x:0:\nagent:x:{gid}:\n",
-        "hosts": "".join(f"127.0.0.1 {name}\n" for name in ("localhost", PROXY_HOST, *names)),
+        "hosts": "".join(f"127.0.0.1 {name}\n" for name in ("localhost", *names)),
         "resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\nsearch .\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
         "hostname": f"{bottle}\n",

@@ -22,13 +22,13 @@ _PAUSE = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One bottle's folder: `bottle.json`, a folder for each service, the doors between agent and egress."""
+    """One bottle's folder: `bottle.json`, a folder for each service, and the sockets between them."""
 
     path: Path
 
-    @property
-    def doors(self) -> Path:
-        return self.path / "doors"
+    def sockets(self, network: str) -> Path:
+        """Where services meet that are on one of the manifest's networks, by unix sockets named by port."""
+        return self.path / "sockets" / network
 
     def service(self, name: str) -> Path:
         return self.path / "services" / name
@@ -65,7 +65,8 @@ def claim(root: Path, bottle: str, told: dict[str, Any]) -> Folder:
     new = root / f".new-{told['session']}-{os.getpid()}"
     new.mkdir(mode=0o700)
     write(new / "bottle.json", told)
-    (new / "doors").mkdir(mode=0o755)
+    for network in ("bottle", "chain"):
+        (new / "sockets" / network).mkdir(mode=0o755, parents=True)
     (new / "services").mkdir()
     try:
         new.rename(root / bottle)

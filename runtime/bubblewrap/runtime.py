@@ -5,29 +5,28 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bottlegen.errors import Problem, RuntimeFailure, Where
-from bottlegen.plan import HOME, MATERIAL, PROXY_HOST, PROXY_PORT, TRANSPARENT_PORT
-from bottlegen.sidecars import material as sidecar_paths
-from runtime import material, terminal, workspace
+from bottlegen.errors import Problem, RuntimeFailure
+from bottlegen.plan import HOME, MATERIAL
+from runtime import sidecars, terminal, workspace
 from runtime.artifacts import ArtifactStore
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
 from runtime.bubblewrap import cgroup, client, command, launching, records, seccomp, tools
 from runtime.bubblewrap.binaries import Binaries, pinned
 from runtime.bubblewrap.launching import Service
 from runtime.bubblewrap.records import Folder
-from runtime.service_env import env_of
+from runtime.service_env import agent_ports, env_of, first_port, sidecar_names
 from runtime.sources import unlinked
 
 RUNTIME = "bubblewrap"
 _AGENT = "agent"
-_KNOWN = {_AGENT, PROXY_HOST}
+_OUTSIDE = "outside"
 _SIDECAR_USER = (65532, 65532)
-_DOORS = (PROXY_PORT, TRANSPARENT_PORT)
 _LAST_LINES = 15
 _PAUSE = 0.005
 _FOLLOW_PAUSE = 0.1
@@ -52,8 +51,7 @@ class BubblewrapRuntime:
         privileged = self.tools.privileged
         for service in spec.bundle.manifest.services:
             pinned(spec.bundle, service)
-        found = [*_unknown(spec), *_workspace_problems(spec, privileged=privileged)]
-        if found:
+        if found := [*_workspace_problems(spec, privileged=privileged)]:
             raise RuntimeFailure(found)
         if not cgroup.possible():
             print(
@@ -75,30 +73,43 @@ class BubblewrapRuntime:
             "created": datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z"),
             "stdin": spec.interactive,
             "workspace": str(spec.workspace) if spec.workspace else "",
+            "ready": {name: [_network(spec, name), first_port(spec.bundle, name)] for name in sidecars.of(spec.bundle)},
         }
         try:
             folder = records.claim(self._root, spec.bottle, told)
         except FileExistsError as e:
             raise _taken(spec.bottle) from e
-        with _translated(f"start service '{PROXY_HOST}' of bottle '{spec.bottle}'"):
+        names = sidecars.of(spec.bundle)
+        with _translated(f"start the sidecars of bottle '{spec.bottle}'"):
             (folder.path / "filter").write_bytes(seccomp.program())
-            self._start_egress(spec, folder)
-        return Endpoints(address=command.DOORS)
+            listens = {name: self._start_sidecar(spec, folder, name) for name in names}
+        return Endpoints(addresses={name: command.SOCKETS[_network(spec, name)] for name in names}, listens=listens)
 
-    def _start_egress(self, spec: LaunchSpec, folder: Folder) -> None:
-        service = _service(spec, folder, PROXY_HOST)
-        declared = spec.bundle.manifest.services[PROXY_HOST]
+    def _start_sidecar(self, spec: LaunchSpec, folder: Folder, name: str) -> str:
+        """Start the keeper of one sidecar, which waits for its material; where the sidecar must listen."""
+        service = _service(spec, folder, name)
+        declared = spec.bundle.manifest.services[name]
+        listening = declared.listening
+        assert listening is not None  # a sidecar's has one
         uid, gid = _SIDECAR_USER if self.tools.privileged else launching.owner(None)
-        env = env_of(spec.bundle, PROXY_HOST) | {"PATH": "/opt/egress"}
-        trust = {"of": [command.ROOTS, material.EXTRA_CA], "into": sidecar_paths.UPSTREAM_CA}
+        sockets: dict[str, Path] = {
+            network: folder.sockets(network) for network in declared.networks if network != _OUTSIDE
+        }
+        door = f"{command.SOCKETS[_network(spec, name)]}/{first_port(spec.bundle, name)}"
+        port = launching.free_port() if listening.tcp_only else 0
         launch = {
-            "uid": uid, "gid": gid, "owned": [sidecar_paths.BASE, command.DOORS], "argv": list(declared.command),
-            "env": env, "begins_with": sidecar_paths.CONFIG, "trust": trust,
+            "bridge": {"door": door, "port": port} if port else None,
+            "uid": uid, "gid": gid, "owned": [*declared.tmpfs, *(command.SOCKETS[network] for network in sockets)],
+            "argv": list(declared.command), "env": env_of(spec.bundle, name) | {"PATH": f"/opt/{name}"},
+            "begins_with": listening.config, "trust": launching.trust(listening.trust),
             "limits": launching.rlimits(declared.limits, grouped=cgroup.possible()),
         }  # fmt: skip
         launching.begin(service, launch)
-        room = self._room(service, uid, gid, hostname=PROXY_HOST, tmpfs=declared.tmpfs)
-        launching.hold(service, command.egress(room, folder.doors))
+        room = self._room(service, uid, gid, hostname=name, tmpfs=declared.tmpfs)
+        hosts = launching.write_hosts(service, spec.static_hosts) if spec.static_hosts else None
+        argv = command.sidecar(room, sockets, hosts)
+        launching.hold(service, argv, enclosed=_OUTSIDE not in declared.networks)
+        return f"127.0.0.1:{port}" if port else door
 
     def _room(self, service: Service, uid: int, gid: int, *, hostname: str, tmpfs: Mapping[str, int]) -> command.Room:
         return command.Room(
@@ -119,7 +130,8 @@ class BubblewrapRuntime:
 
     def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
         folder, end = self._folder(bottle), time.monotonic() + seconds
-        while not client.connects(folder.doors, str(PROXY_PORT)):
+        network, port = folder.told()["ready"][service]
+        while not client.connects(folder.sockets(network), str(port)):
             ended = folder.exit(service) is not None
             if ended or time.monotonic() > end:
                 what = "ended instead of getting ready" if ended else f"is not ready after {seconds:g} s"
@@ -137,17 +149,20 @@ class BubblewrapRuntime:
             uid, gid = launching.owner(workspace.owner(spec.workspace) if spec.workspace else None)
             launching.begin(service, self._agent_launch(spec, uid, gid))
             etc = service.path / "etc"
-            launching.write_etc(etc, bottle=spec.bottle, uid=uid, gid=gid, names=names)
+            called = [name for _, every in sidecar_names(spec.bundle) for name in every]
+            launching.write_etc(etc, bottle=spec.bottle, uid=uid, gid=gid, names=[*called, *names])
             binds = command.home(spec.home) + _workspace_binds(spec)
             _remember_guards(folder, binds)
             sizes = {MATERIAL: command.MATERIAL_SIZE} | ({} if spec.home else {HOME: command.HOME_SIZE})
             room = self._room(service, uid, gid, hostname=spec.bottle, tmpfs=sizes | declared.tmpfs)
-            launching.hold(service, command.agent(room, folder.doors, etc, binds), _DOORS)
+            room = replace(room, rootfs=spec.rootfs)
+            argv = command.agent(room, folder.sockets("bottle"), etc, binds)
+            launching.hold(service, argv, [*agent_ports(spec.bundle)], enclosed=True)
 
     def _agent_launch(self, spec: LaunchSpec, uid: int, gid: int) -> dict[str, Any]:
         declared = spec.bundle.manifest.services[_AGENT]
         env = env_of(spec.bundle, _AGENT) | dict(spec.terminal_env) | {"HOME": HOME, "PATH": launching.PATH}
-        doors = [f"{command.DOORS}/{port}" for port in _DOORS]
+        doors = [f"{command.SOCKETS['bottle']}/{port}" for port in agent_ports(spec.bundle)]
         return {
             "uid": uid, "gid": gid, "owned": [MATERIAL, *([] if spec.home else [HOME])], "env": env, "doors": doors,
             "argv": list(spec.command or declared.command), "tty": spec.tty,
@@ -232,13 +247,9 @@ def _translated(doing: str) -> Iterator[None]:
         raise RuntimeFailure(f"cannot {doing}: {e.strerror or e}{named}", fix="bottlegen down, then up") from e
 
 
-def _unknown(spec: LaunchSpec) -> Iterator[Problem]:
-    for name in sorted(spec.bundle.manifest.services.keys() - _KNOWN):
-        yield Problem(
-            what=f"bubblewrap cannot run the service '{name}'",
-            where=Where(file=spec.bundle.manifest.name, field=f"services.{name}"),
-            fix="--runtime docker",
-        )
+def _network(spec: LaunchSpec, sidecar: str) -> str:
+    """The network on which others reach it: the agent's, or else that of the sidecars."""
+    return "bottle" if "bottle" in spec.bundle.manifest.services[sidecar].networks else "chain"
 
 
 def _workspace_problems(spec: LaunchSpec, *, privileged: bool) -> Iterator[Problem]:
@@ -317,14 +328,14 @@ def _status(bottle: str, folder: Folder) -> BottleStatus:
         hash=str(told.get("hash", "")),
         session=str(told.get("session", "")),
         runtime=RUNTIME,
-        state=_state(states),
+        state=_state(states, {_AGENT, *told.get("ready", {})}),
         created=str(told.get("created", "")),
         services=tuple(sorted(states.items())),
     )
 
 
-def _state(states: Mapping[str, str]) -> str:
+def _state(states: Mapping[str, str], expected: set[str]) -> str:
     if states.get(_AGENT) == "exited":
         return "stopped"
-    whole = states.keys() >= _KNOWN and set(states.values()) == {"running"}
+    whole = states.keys() >= expected and set(states.values()) == {"running"}
     return "running" if whole else "broken"

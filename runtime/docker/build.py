@@ -7,11 +7,13 @@ from bottlegen.errors import RuntimeFailure
 from runtime.artifacts import ArtifactStore
 from runtime.base import LaunchSpec, Progress
 from runtime.docker.engine import Engine, translated
+from runtime.docker.rootfs_tar import archive
+from runtime.image_reference import ImageReference, mirrored
 from runtime.images import ImageBuilder, ImagePlan, plan_image
 
 
 class Images:
-    """Base images are pulled only when absent: what they name floats until a digest locks it."""
+    """Base images are pulled only when absent, by the digest that the bundle names, or from where this host says."""
 
     def __init__(self, engine: Engine, store: ArtifactStore, env: Mapping[str, str], ca_file: Path | None) -> None:
         self._engine = engine
@@ -28,15 +30,32 @@ class Images:
         return {plan.service: plan.tag for plan in plans}
 
     def _plan(self, spec: LaunchSpec, service: str, progress: Progress) -> ImagePlan:
-        base = spec.base_image or spec.bundle.manifest.services[service].image.base
+        base = spec.base_image or mirrored(spec.bundle.manifest.services[service].image.base, spec.image_mirror)
         base_id = self._image_id(base) or self._pull(base, progress)
         return plan_image(spec.bundle, service, base=base, base_id=base_id, platform=self._engine.platform)
 
     def _build(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
+        if plan.rootfs and not self._exists(plan.rootfs):
+            self._import(spec, plan, progress)
         build_ca = self._extra_ca()
         builder = ImageBuilder(self._engine.api, self._store, self._env, build_ca)
         with translated(f"build the image of service '{plan.service}'"):
             builder.build(spec.bundle, plan, progress, {"bottlegen.service": plan.service})
+
+    def _import(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
+        """The verified tree as an image of one layer, of the same bytes on every engine."""
+        assert spec.rootfs is not None  # a start with a rootfs has verified it
+        repository, _, tag = plan.rootfs.partition(":")
+        with progress.step(f"hand rootfs {plan.rootfs[-12:]} to the engine"), translated("import the rootfs"):
+            answer = self._engine.api._post(  # noqa: SLF001 - the SDK's own import holds all of it in memory
+                self._engine.api._url("/images/create"),  # noqa: SLF001
+                data=archive(spec.rootfs),
+                params={"fromSrc": "-", "repo": repository, "tag": tag},
+                timeout=None,
+            )
+            self._engine.api._raise_for_status(answer)  # noqa: SLF001
+            if '"error"' in answer.text:
+                raise RuntimeFailure(f"the engine takes no rootfs: {answer.text[-500:]}", fix="docker info")
 
     def _extra_ca(self) -> bytes:
         """The host's own CAs for package mirrors, from SSL_CERT_FILE and the file given."""
@@ -64,7 +83,9 @@ class Images:
     def _pull(self, base: str, progress: Progress) -> str:
         from docker.errors import APIError
 
-        name, tag = (base, "") if "@" in base else _split(base)
+        reference = ImageReference.parse(base)
+        # The engine wants a name with a digest, or a name and a tag.
+        name, tag = (base, "") if reference.digest else (reference.name, reference.tag or "latest")
         with progress.step(f"pull {base}") as step:
             try:
                 for event in self._engine.api.pull(name, tag=tag or None, stream=True, decode=True):
@@ -76,14 +97,9 @@ class Images:
         return self._image_id(base)
 
 
-def _split(reference: str) -> tuple[str, str]:
-    """`registry:5000/a/b:tag` as (`registry:5000/a/b`, `tag`)."""
-    name, colon, tag = reference.rpartition(":")
-    return (name, tag) if colon and "/" not in tag else (reference, "latest")
-
-
 def _no_base(base: str, reason: str) -> RuntimeFailure:
     return RuntimeFailure(
         f"the base image '{base}' cannot be had: {reason}",
-        fix=f'docker pull {base}, or name one that this engine has: [images] base = "…" in host.toml',
+        fix=f"docker pull {base}\nor name one that this engine has, or where to get it, in host.toml: "
+        '[images] base = "debian:bookworm-slim", or mirror = "registry.example:5000"',
     )

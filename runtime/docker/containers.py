@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bottlegen.plan import HOME, MATERIAL, PROXY_PORT
+from bottlegen.plan import HOME, MATERIAL, PROXY_HOST
 from runtime.base import LaunchSpec
 from runtime.docker import naming
 from runtime.docker.engine import Engine
-from runtime.service_env import env_of
+from runtime.host import split_address
+from runtime.service_env import env_of, sidecar_names
 from runtime.workspace import Bind
 
 if TYPE_CHECKING:
@@ -36,16 +37,20 @@ class AgentPlace:
 def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, network: str) -> str:
     """The id of a sidecar that has stdin open for its material; it is not started."""
     service = spec.bundle.manifest.services[name]
+    listening = service.listening
+    assert listening is not None  # a sidecar's has one
     host = _host_config(
         engine, service, _tmpfs(service.tmpfs, SIDECAR_USER),
         network_mode=network,
         # 443 for clients that know no proxy; and packets are never passed on, only requests.
+        extra_hosts=_fixed(spec) if "outside" in service.networks else None,
         sysctls={"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ip_forward": "0"},
     )  # fmt: skip
     env = env_of(spec.bundle, name) | {
         "BOTTLEGEN_BOTTLE": spec.bottle,
         "BOTTLEGEN_BUNDLE": spec.bundle.hash,
-        "BOTTLEGEN_PORT": str(PROXY_PORT),
+        "BOTTLEGEN_PORT": str(listening.ports[0]),
+        "BOTTLEGEN_TRUST": listening.trust,
     }
     created = engine.api.create_container(
         image, list(service.command), name=naming.container(spec.bottle, name), hostname=name,
@@ -53,6 +58,11 @@ def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, netw
         stdin_open=True,
     )  # fmt: skip
     return str(created["Id"])
+
+
+def _fixed(spec: LaunchSpec) -> dict[str, str]:
+    """The host's fixed addresses of names, for a sidecar that resolves names itself."""
+    return {name: split_address(target, 443)[0] for name, target in spec.static_hosts}
 
 
 def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace) -> str:
@@ -117,6 +127,9 @@ def _user(user: tuple[int, int]) -> str:
     return f"{user[0]}:{user[1]}"
 
 
-def hosts(names: Sequence[str], addresses: dict[str, str], proxy: str) -> tuple[tuple[str, str], ...]:
-    """Sidecars by their names, and the exact hosts of the routes at the proxy."""
-    return tuple(sorted({**dict.fromkeys(names, addresses[proxy]), **addresses}.items()))
+def hosts(spec: LaunchSpec, names: Sequence[str], addresses: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The sidecars that the agent may speak to by their names, and the exact hosts of the routes at the proxy."""
+    found = dict.fromkeys(names, addresses[PROXY_HOST])
+    for service, called in sidecar_names(spec.bundle):
+        found |= dict.fromkeys(called, addresses[service])
+    return tuple(sorted(found.items()))

@@ -8,22 +8,33 @@ from runtime.base import LaunchSpec
 from runtime.docker import naming
 from runtime.docker.engine import Api, Engine, translated
 
-INSIDE, OUTSIDE = "inside", "outside"
+INSIDE, CHAIN, OUTSIDE = "inside", "chain", "outside"
+OUTWARD = ("outside", "chain", "bottle")
+"""Networks as the manifest names them, from the internet to the agent."""
+
 _ISOLATED_SINCE = (28, 0)
 _POLL_SECONDS = 0.01
 
 
-def create(engine: Engine, spec: LaunchSpec) -> tuple[str, str]:
-    """Names of the inside and the outside network; the latter is the host's choice when there is one."""
-    inside = naming.network(spec.bottle, spec.session, INSIDE)
-    outside = spec.outside_network or naming.network(spec.bottle, spec.session, OUTSIDE)
-    with translated(f"make the networks of bottle '{spec.bottle}'"), ThreadPoolExecutor(max_workers=2) as pool:
-        jobs = [pool.submit(_create, engine, spec, inside, internal=True)]
-        if not spec.outside_network:
-            jobs.append(pool.submit(_create, engine, spec, outside, internal=False))
+def create(engine: Engine, spec: LaunchSpec) -> dict[str, str]:
+    """The engine's names of the networks that the bundle wants; the outside one is the host's choice if it has one."""
+    wanted = {network for service in spec.bundle.manifest.services.values() for network in service.networks}
+    names: dict[str, str] = {
+        network: naming.network(spec.bottle, spec.session, own)
+        for network, own in (("bottle", INSIDE), ("chain", CHAIN), ("outside", OUTSIDE))
+        if network in wanted
+    }
+    if spec.outside_network:
+        names["outside"] = spec.outside_network
+    with translated(f"make the networks of bottle '{spec.bottle}'"), ThreadPoolExecutor(max_workers=3) as pool:
+        jobs = [
+            pool.submit(_create, engine, spec, name, internal=network != "outside")
+            for network, name in names.items()
+            if name != spec.outside_network
+        ]
         for job in jobs:
             job.result()
-    return inside, outside
+    return names
 
 
 def _create(engine: Engine, spec: LaunchSpec, name: str, *, internal: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
-from bottlegen.plan import HOME, PROXY_HOST
+from bottlegen.plan import HOME
 from runtime import terminal, workspace
 from runtime.artifacts import ArtifactStore
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
@@ -18,10 +18,11 @@ from runtime.docker.build import Images
 from runtime.docker.engine import Engine, connect, translated
 from runtime.docker.streams import Stream
 from runtime.docker.tarball import pack
+from runtime.service_env import first_port
 from runtime.sources import unlinked
 
 DETACH_KEYS = "ctrl-p,ctrl-q"
-_PLACE = ("/bin/sh", "/usr/libexec/bottle/place.sh")
+_PLACE = ("/usr/libexec/bottle/place.sh",)
 _READY = b"bottlegen: ready"
 _RESIZE_TRIES = 10
 _NOBODY = (1000, 1000)
@@ -104,33 +105,35 @@ class DockerRuntime:
             raise
 
     def _create(self, spec: LaunchSpec) -> Endpoints:
-        inside, outside = networks.create(self.engine, spec)
+        made = networks.create(self.engine, spec)
         sidecars = [name for name in spec.bundle.manifest.services if name != naming.AGENT]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            made = pool.map(lambda name: self._sidecar(spec, name, inside, outside), sidecars)
-            addresses = dict(zip(sidecars, made, strict=True))
+            addresses = dict(
+                zip(sidecars, pool.map(lambda name: self._sidecar(spec, name, made), sidecars), strict=True)
+            )
         self._addresses[spec.bottle] = addresses
-        return Endpoints(address=addresses[PROXY_HOST])
+        listens = {name: f"{address}:{first_port(spec.bundle, name)}" for name, address in addresses.items()}
+        return Endpoints(addresses=addresses, listens=listens)
 
-    def _sidecar(self, spec: LaunchSpec, name: str, inside: str, outside: str) -> str:
+    def _sidecar(self, spec: LaunchSpec, name: str, made: Mapping[str, str]) -> str:
         """Start one sidecar, which waits for its material on the stream kept here; its address inside the bottle."""
         api = self.engine.api
-        leaves = "outside" in spec.bundle.manifest.services[name].networks
+        # The way out first: the engine makes the first network's gateway the default.
+        joined = [made[network] for network in networks.OUTWARD if network in _networks(spec, name)]
         with translated(f"start service '{name}' of bottle '{spec.bottle}'"):
             try:
-                first = outside if leaves else inside
-                container = containers.create_sidecar(self.engine, spec, name, self._images[name], first)
+                container = containers.create_sidecar(self.engine, spec, name, self._images[name], joined[0])
             except Exception as e:
                 if getattr(e, "status_code", None) == 409:
                     raise _taken(spec.bottle) from e
                 raise
-            if leaves:
-                api.connect_container_to_network(container, inside, aliases=[name])
+            for network in joined[1:]:
+                api.connect_container_to_network(container, network, aliases=[name])
             stream = streams.attach(api, container, tty=False, stdin=True, output=True)
             self._waiting[spec.bottle, name] = stream
             # A start takes 0.4 s, its address is known after 0.03 s: the agent's container need not wait for the rest.
             starting = self._starting[spec.bottle, name] = self._starts.submit(api.start, container)
-            return networks.address(api, container, inside, starting)
+            return networks.address(api, container, joined[-1], starting)
 
     def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
         if service == naming.AGENT and bottle in self._held:
@@ -190,7 +193,7 @@ class DockerRuntime:
         place = containers.AgentPlace(
             user=self._user(spec),
             binds=_binds(spec),
-            hosts=containers.hosts(names, self._addresses[spec.bottle], PROXY_HOST),
+            hosts=containers.hosts(spec, names, self._addresses[spec.bottle]),
             network=naming.network(spec.bottle, spec.session, networks.INSIDE),
         )
         with translated(f"start the agent of bottle '{spec.bottle}'"):
@@ -265,6 +268,10 @@ def _binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
     return home + unlinked(
         spec.workspace, workspace.binds(spec.workspace, spec.bundle.manifest.workspace, spec.protected)
     )
+
+
+def _networks(spec: LaunchSpec, service: str) -> Sequence[str]:
+    return spec.bundle.manifest.services[service].networks
 
 
 def _taken(bottle: str) -> RuntimeFailure:

@@ -11,6 +11,7 @@ from bottlegen.providers import PROVIDERS
 ROOT = Path(__file__).parents[2]
 SHARED = {
     "CHANGELOG.md",
+    "bottlegen.lock",
     "bottlegen/pins.toml",
     "bottlegen/providers/__init__.py",
     "docs/architecture.md",
@@ -37,6 +38,7 @@ def _files_that_name(name: str) -> set[str]:
         "-lwI",
         name,
         "--",
+        "bottlegen.lock",
         "bottlegen",
         "runtime",
         "profiles",

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -171,6 +172,50 @@ def test_no_main_branch(project: Repository) -> None:
     done = project.run("diff", "--profile", "dev")
     assert (done.returncode, "no main branch shares a commit" in done.stderr) == (10, True)
     assert project.run("diff", "--profile", "dev", "--against", "trunk").returncode == 0
+
+
+def test_an_image_or_version_that_moved_is_told(project: Repository) -> None:
+    """The lock counts as it was in that revision, also when there was none."""
+    project.write("dev", '[agent_provider]\ntemplate = "codex"\n')
+    project.commit()
+    assert project.run("lock").returncode == 0
+    assert (
+        project.run("diff", "--profile", "dev", "--against", "main").returncode == 0
+    )  # what shipped, now written down
+    project.commit()
+    lock = project.folder / "bottlegen.lock"
+    (old,) = re.findall(r'digest = "sha256:(.*)"', lock.read_text())
+    (version,) = re.findall(r'codex\]\]\nversion = "(.*)"', lock.read_text())
+    moved = lock.read_text().replace(old, "f" * 64)
+    for name in ("version", "name"):
+        moved = re.sub(rf'({name} = ".*){re.escape(version)}', r"\g<1>9.9.9", moved.replace("\n\n\n", "\n\n"))
+    lock.write_text(moved)
+    done = project.run("diff", "--profile", "dev", "--against", "main")
+    assert done.returncode == 2, done.stderr
+    for service in ("agent", "egress"):
+        was, now = (f"'debian:bookworm-slim@sha256:{digest}'" for digest in (old, "f" * 64))
+        assert f"{service} base image: {was} -> {now}\n" in done.stdout
+    assert re.search(rf"agent @openai/codex for linux/amd64: {re.escape(version)} \w+ -> 9\.9\.9 \w+\n", done.stdout)
+    assert "linux/arm64" in done.stdout
+    assert project.run("build", "--check").returncode == 13
+
+
+def test_lock_by_command_line(project: Repository) -> None:
+    """`--update` takes a name or none."""
+    assert project.run("lock", "--check").returncode == 17
+    assert "written    bottlegen.lock" in project.run("lock").stdout
+    assert project.run("lock", "--check").stdout == "current    bottlegen.lock\n"
+    unknown = project.run("lock", "--update", "nobody")
+    assert (unknown.returncode, "there is no 'nobody' to pin" in unknown.stderr) == (10, True)
+    nowhere = "https://127.0.0.1:9/"
+    one = project.run("lock", "--update", "codex", npm_config_registry=nowhere)
+    assert (one.returncode, "cannot ask for '@openai/codex'" in one.stderr) == (17, True), one.stderr
+    host = project.folder / "host.toml"
+    host.write_text('[images]\nmirror = "127.0.0.1:9"\n')
+    every = project.run("lock", "--update", BOTTLEGEN_HOST_CONFIG=str(host), npm_config_registry=nowhere)
+    assert (every.returncode, "cannot ask for '127.0.0.1:9/library/debian:" in every.stderr) == (17, True), every.stderr
+    both = project.run("lock", "--update", "--check")
+    assert (both.returncode, "--check writes nothing" in both.stderr) == (10, True)
 
 
 def test_explain_names_rule_line_and_credential(project: Repository) -> None:

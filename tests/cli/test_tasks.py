@@ -101,8 +101,9 @@ def test_verify_prints_the_hash_of_a_whole_bundle(project: Project, tmp_path: Pa
     sri = project.run("hash", "--profile", "dev").stdout
     project.run("build")
     (tmp_path / "result").symlink_to(project.folder / "bundles" / "dev")
-    for bundle in ("bundles/dev", "bundles/dev/", str(project.folder / "bundles" / "dev"), "../result"):
-        done = project.run("verify", "--bundle", bundle)
+    path = str(project.folder / "bundles" / "dev")
+    for words in (("bundles/dev",), ("bundles/dev/",), (path,), ("../result",), ("--bundle", "bundles/dev")):
+        done = project.run("verify", *words)
         assert (done.returncode, done.stdout, done.stderr) == (0, sri, "")
 
 
@@ -117,7 +118,10 @@ def test_verify_names_all_that_is_wrong(project: Project) -> None:
     assert "error: file 'routes.json' has other bytes than the manifest says" in done.stderr
     assert project.run("verify", "--bundle", "profiles").stderr.startswith("error: no bundle at 'profiles'")
     nothing = project.run("verify")
-    assert (nothing.returncode, "error: nothing to verify\n  fix: --bundle " in nothing.stderr) == (10, True)
+    assert (nothing.returncode, "error: nothing to verify\n  fix: bottlegen verify bundles/" in nothing.stderr) == (
+        10,
+        True,
+    )
 
 
 def test_names_are_found_upward_then_shipped(project: Project) -> None:
@@ -260,3 +264,39 @@ def test_errors_are_coloured_on_a_terminal_alone(project: Project) -> None:
     )  # fmt: skip
     assert "\x1b[" in done.stdout
     assert "\x1b[" not in project.run("up", "--profile", "codx").stderr
+
+
+def test_a_rootfs_is_hashed_declared_and_shown(project: Project) -> None:
+    root = project.folder / "agent-root"
+    root.mkdir()
+    (root / "file").write_text("x")
+    (project.folder / "result").symlink_to("agent-root")
+    digest = nar.tree_digest({b"file": nar.Regular(b"x")})
+    for path in ("agent-root", "agent-root/", "result", str(root)):
+        assert project.run("hash", "--path", path).stdout == nar.sri(digest) + "\n"
+    forms = project.run("hash", "--path", "result", "--nix").stdout.splitlines()
+    assert forms[2] == f"path    {nar.store_path(digest, 'result')}"
+    project.write("dev", f'{_PROFILE}[rootfs]\ndirectory = "agent-root"\nhash = "{nar.sri(digest)}"\n')
+    assert f"rootfs     directory agent-root  {nar.sri(digest)}\n" in project.run("show", "--profile", "dev").stdout
+    shown = json.loads(project.run("show", "--profile", "dev", "--json").stdout)
+    assert shown["rootfs"] == {"kind": "directory", "name": "agent-root", "hash": nar.sri(digest)}
+    shutil.rmtree(root)  # a bundle is made of the profile's text alone
+    assert project.run("build", "--profile", "dev").returncode == 0
+    manifest = json.loads((project.folder / "bundles" / "dev" / "manifest.json").read_text())
+    assert (manifest["format"], manifest["services"]["agent"]["image"]["rootfs"]) == (3, shown["rootfs"])
+    assert project.run("verify", "bundles/dev").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("--path", "nowhere"), 10, "error: there is nothing at 'nowhere'\n  fix: --path with a folder, or an archive"),
+        (("--path", "p", "--profile", "dev"), 10, "error: --profile and --path contradict each other"),
+        (("--path", "pipes"), 16, "pipe' is a named pipe, which no Nix archive can hold"),
+    ],
+)
+def test_what_cannot_be_hashed(project: Project, words: tuple[str, ...], status: int, said: str) -> None:
+    (project.folder / "pipes").mkdir()
+    os.mkfifo(project.folder / "pipes" / "pipe")
+    done = project.run("hash", *words)
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr

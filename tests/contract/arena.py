@@ -16,6 +16,7 @@ import docker
 import pytest
 
 from tests.contract import traces
+from tests.engine.bottle import LOCAL_BASE
 from tests.pretend import HOSTS, Pretence, PretendProvider
 from tests.pretend.login import CodexLogin
 
@@ -48,7 +49,7 @@ class Arena:
         hosts = "".join(f'"{name}" = "{address}:{port}"\n' for name in _HOSTS)
         (folder / "host.toml").write_text(
             f'[upstream]\nca_file = "{folder}/ca.pem"\n[upstream.hosts]\n{hosts}'
-            f'[docker]\noutside_network = "{network}"\n'
+            f'[docker]\noutside_network = "{network}"\n[images]\nbase = "{LOCAL_BASE}"\n'
         )
         self.log_in(86400)
 

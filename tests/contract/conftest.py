@@ -14,7 +14,7 @@ from bottlegen.pipeline import build, load_profile
 from runtime.base import LaunchSpec
 from tests.contract.bottle import Bottle as Made
 from tests.contract.bottle import launch, make_runtime
-from tests.engine.bottle import PROFILES, make_folder
+from tests.engine.bottle import LOCAL_BASE, PROFILES, make_folder
 
 _numbers = itertools.count()
 
@@ -55,7 +55,7 @@ def make_spec(bundle: Bundle, runtime: Any) -> Iterator[Callable[..., LaunchSpec
         values: dict[str, Any] = {
             "bottle": f"contract-{os.getpid()}-{number}", "session": f"s{number}", "bundle": bundle,
             "command": command or ("sleep", "600"), "tty": False, "interactive": False, "workspace": None,
-            "home": None, "base_image": "", "outside_network": "", "terminal_env": (),
+            "home": None, "base_image": LOCAL_BASE, "outside_network": "", "terminal_env": (),
         }  # fmt: skip
         specs.append(LaunchSpec(**(values | changes)))
         return specs[-1]

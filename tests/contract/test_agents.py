@@ -141,10 +141,11 @@ def test_two_profiles_in_one_place(arena: Arena, tmp_path: Path) -> None:  # noq
 
 
 def test_an_agent_cannot_rewrite_what_was_reviewed(arena: Arena) -> None:  # noqa: F811
-    """Profile and bundle lie in the workspace; together rewritten, they would be what the next `up` runs."""
+    """Profile, bundle and lock lie in the workspace; together rewritten, they would be what the next `up` runs."""
     profiles = arena.workspace / "profiles"
     profiles.mkdir()
     (profiles / "dev.toml").write_bytes((ROOT / "profiles" / "shell.toml").read_bytes())
+    (arena.workspace / "bottlegen.lock").write_bytes((ROOT / "bottlegen.lock").read_bytes())
     assert arena.bottlegen("build", "--profile", str(profiles / "dev.toml")).returncode == 0
     for path in (arena.workspace, *arena.workspace.rglob("*")):
         os.chown(path, AGENT_UID, AGENT_UID)
@@ -152,6 +153,7 @@ def test_an_agent_cannot_rewrite_what_was_reviewed(arena: Arena) -> None:  # noq
         "up", "--profile", str(profiles / "dev.toml"), "--name", "dev", "--detach", "--", "sleep", "600"
     )
     assert up.returncode == 0, up.stderr
+    assert arena.bottlegen("exec", "--name", "dev", "--", "touch", "/workspace/mine").returncode == 0
     for attempt in (
         "echo >> profiles/dev.toml",
         "touch profiles/codex.toml",
@@ -159,11 +161,14 @@ def test_an_agent_cannot_rewrite_what_was_reviewed(arena: Arena) -> None:  # noq
         "echo >> bundles/dev/routes.json",
         "rm -r bundles/dev",
         "mv bundles other",
+        "echo >> bottlegen.lock",
+        "rm bottlegen.lock",
+        "mv mine bottlegen.lock",
     ):
         done = arena.bottlegen("exec", "--name", "dev", "--", "sh", "-c", f"cd /workspace && {attempt}")
         assert done.returncode != 0, attempt
-    assert arena.bottlegen("exec", "--name", "dev", "--", "touch", "/workspace/mine").returncode == 0
     assert (arena.workspace / "mine").exists()
+    assert (arena.workspace / "bottlegen.lock").read_bytes() == (ROOT / "bottlegen.lock").read_bytes()
 
 
 def test_the_home_is_kept_so_that_resume_works(arena: Arena) -> None:  # noqa: F811

@@ -18,7 +18,7 @@ from bottlegen.secret import Secret
 from bottlegen.sidecars import material
 from bottlegen.sidecars.egress import ARGUMENTS, render
 from runtime.ca import Authority, mint
-from runtime.egress import sds_files, specialise
+from runtime.sidecars.egress_config import sds_files, specialise
 from tests.dataplane.upstream import closed_port
 
 PROFILE = "dataplane"
@@ -37,12 +37,16 @@ def envoy_binary() -> str | None:
     return shutil.which("envoy")
 
 
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
 def authority(hosts: tuple[str, ...]) -> Authority:
-    return mint(hosts, bottle=BOTTLE, now=datetime.datetime.now(datetime.UTC))
+    return mint(hosts, bottle=BOTTLE, now=now())
 
 
 class Sidecar:
-    """One running Envoy. `proxy` and `transparent` are its ports; `ca` the file a client trusts."""
+    """One running Envoy. `proxy`, `transparent` and `cred_proxy` are its ports; `ca` the file a client trusts."""
 
     def __init__(
         self,
@@ -53,17 +57,26 @@ class Sidecar:
         secrets: Mapping[str, str] = {},
         static_hosts: Mapping[str, str] = {},
         edit: Edit = lambda config: None,
+        pipelock: int = 0,
+        inspector: bytes = b"",
     ) -> None:
         self.folder = folder
         self.routes = routes
         self.schemes = {slot.name: slot.scheme for slot in routes.slots}
-        self.proxy, self.transparent = closed_port(), closed_port()
+        self.proxy, self.transparent, self.cred_proxy = closed_port(), closed_port(), closed_port()
         self.ca = folder / "bottle-ca.pem"
         self._write_material(upstream_ca)
         self.put_secrets(secrets)
+        self._path(material.PIPELOCK_CA).write_bytes(inspector)
         config = specialise(
-            render(PROFILE, routes), address="127.0.0.1", static_hosts=static_hosts, base_dir=str(folder)
+            render(PROFILE, routes, chained=bool(pipelock)),
+            address="127.0.0.1",
+            static_hosts=static_hosts,
+            base_dir=str(folder),
+            pipelock="127.0.0.1" if pipelock else "",
         )
+        if pipelock:
+            config = config.replace(b'"port_value": 8888', b'"port_value": %d' % pipelock)
         (folder / "envoy.json").write_bytes(self._on_free_ports(config, edit))
 
     def _write_material(self, upstream_ca: bytes) -> None:
@@ -82,7 +95,7 @@ class Sidecar:
 
     def _on_free_ports(self, config: bytes, edit: Edit) -> bytes:
         tree = json.loads(config)
-        ports = {"connect": self.proxy, "transparent": self.transparent}
+        ports = {"connect": self.proxy, "transparent": self.transparent, "cred-proxy": self.cred_proxy}
         for listener in tree["static_resources"]["listeners"]:
             if listener["name"] in ports:
                 assert listener["address"]["socket_address"]["address"] == "127.0.0.1"

@@ -15,6 +15,7 @@ from bottlegen.pipeline import build, load_profile
 from runtime.base import LaunchSpec
 from runtime.docker import DockerRuntime
 from tests.engine.bottle import (
+    LOCAL_BASE,
     PROFILES,
     Bottle,
     BottleMaker,
@@ -68,7 +69,7 @@ def make_spec(bundle: Bundle, api: Any) -> Iterator[SpecMaker]:
             "interactive": False,
             "workspace": None,
             "home": None,
-            "base_image": "",
+            "base_image": LOCAL_BASE,
             "outside_network": "",
             "terminal_env": (),
         }

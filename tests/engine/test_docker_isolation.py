@@ -152,11 +152,11 @@ def agent_image(api: Any, bundle: Any) -> str:
     """The tag of the agent's image, which the first bottle has built."""
     from runtime.base import LaunchSpec
     from runtime.progress import make_progress
-    from tests.engine.bottle import make_runtime
+    from tests.engine.bottle import LOCAL_BASE, make_runtime
 
     spec = LaunchSpec(
         bottle="none", session="none", bundle=bundle, command=(), tty=False, interactive=False, workspace=None,
-        home=None, base_image="", outside_network="", terminal_env=(),
+        home=None, base_image=LOCAL_BASE, outside_network="", terminal_env=(),
     )  # fmt: skip
     with make_runtime() as runtime:
         runtime.prepare(spec, make_progress())

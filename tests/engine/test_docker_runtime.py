@@ -327,13 +327,14 @@ _START = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.engine.bottle import PROFILES, launch, make_runtime
+from tests.engine.bottle import LOCAL_BASE, PROFILES, launch, make_runtime
 from bottlegen.pins import load
 from bottlegen.pipeline import build, load_profile
 from runtime.base import LaunchSpec
 bundle = build(load_profile(str(PROFILES / "shell.toml")), load())
 spec = LaunchSpec(bottle={bottle!r}, session="killed", bundle=bundle, command=("sleep", "600"), tty=False,
-    interactive=False, workspace=Path({folder!r}), home=None, base_image="", outside_network="", terminal_env=())
+    interactive=False, workspace=Path({folder!r}), home=None, base_image=LOCAL_BASE, outside_network="",
+    terminal_env=())
 print("begin", flush=True)
 with make_runtime() as runtime:
     launch(spec, runtime)

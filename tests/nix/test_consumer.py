@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from bottlegen import bundle, nar
+from bottlegen.lock import parse, render
 from bottlegen.pins import load as load_pins
+from bottlegen.pins import pinned, shipped_lock
 from bottlegen.pipeline import build, load_profile
+from runtime import tree
 from tests.nix.conftest import Nix
 
 HERE = Path(__file__).parent / "consumer"
@@ -76,6 +79,18 @@ def test_a_profile_that_extends_another(own_nix: Nix, consumer: Consumer) -> Non
     assert "profile 'web/site.yaml' makes a bundle of its own name, not 'other'" in refused.stderr
 
 
+def test_a_lock_of_its_own_counts(own_nix: Nix, consumer: Consumer) -> None:
+    folder = consumer()
+    digest = load_pins().base.partition("@")[2]
+    lock = render(shipped_lock()).replace(digest, f"sha256:{'f' * 64}")
+    (folder / "bottlegen.lock").write_text(lock)
+    pins = pinned(parse("bottlegen.lock", lock.encode()))
+    for output, profile in (("locked", folder / "dev.toml"), ("sitelocked", folder / "team" / "web" / "site.yaml")):
+        expected = build(load_profile(str(profile)), pins)
+        assert bundle.read(own_nix.build(f".#{output}", cwd=folder)).hash == expected.hash
+        assert expected.hash != build(load_profile(str(profile)), load_pins()).hash
+
+
 def test_a_generator_that_writes_the_time_is_caught_by_a_rebuild(own_nix: Nix, consumer: Consumer) -> None:
     folder = consumer()
     own_nix.build(".#clock", cwd=folder)
@@ -86,6 +101,37 @@ def test_a_generator_that_writes_the_time_is_caught_by_a_rebuild(own_nix: Nix, c
 def test_a_bundle_that_names_the_store_is_refused(own_nix: Nix, consumer: Consumer) -> None:
     done = own_nix.run("build", ".#leak", "--no-link", cwd=consumer())
     assert (done.returncode != 0, "is not allowed to refer to" in done.stderr) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("bottle", "made", "kind", "name"),
+    [
+        ("rooted", "root", "directory", "agent-root"),
+        ("imaged", "image", "archive", "images/agent.tar"),
+        ("siteRooted", "root", "directory", "agent-root"),
+    ],
+)
+def test_a_rootfs_that_nix_builds(
+    own_nix: Nix, consumer: Consumer, tmp_path: Path, bottle: str, made: str, kind: str, name: str
+) -> None:
+    """The bundle is that of a profile which declares the hash that Nix has for what it built."""
+    folder = consumer()
+    found = bundle.read(own_nix.build(f".#{bottle}", cwd=folder))
+    rootfs = found.manifest.rootfs
+    assert rootfs is not None
+    root = own_nix.build(f".#{made}", cwd=folder)
+    narhash = own_nix.ok("hash", "path", str(root))
+    assert (rootfs.kind, rootfs.name, rootfs.hash) == (kind, name, narhash)
+    assert nar.sri(tree.digest(root)) == narhash
+    extended = "team/web/site.yaml" if bottle == "siteRooted" else "dev.toml"
+    profile = tmp_path / f"{found.manifest.name}.toml"
+    profile.write_text(f'extends = "consumer/{extended}"\n[rootfs]\n{kind} = "{name}"\nhash = "{narhash}"\n')
+    assert build(load_profile(str(profile)), load_pins()).hash == found.hash
+
+
+def test_a_rootfs_of_no_kind_is_refused(own_nix: Nix, consumer: Consumer) -> None:
+    done = own_nix.run("build", ".#rootless", "--no-link", cwd=consumer())
+    assert "rootfs wants 'from' and one of 'directory' and 'archive'" in done.stderr
 
 
 def test_the_home_module_makes_what_up_accepts(own_nix: Nix, consumer: Consumer, tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ def test_develop(own_nix: Nix) -> None:
     assert {"build", "lint", "up", "verify"} <= set(listed.split())
 
 
+def test_fmt(own_nix: Nix, tmp_path: Path) -> None:
+    """What it formats with is the stub's for Nix files, and ruff itself for Python."""
+    flake = own_nix.copy_of_flake(tmp_path / "flake")
+    nix_file, python_file = flake / "nix" / "shell.nix", flake / "runtime" / "locking.py"
+    wanted = nix_file.read_text(), python_file.read_text()
+    nix_file.write_text(wanted[0].replace("\n", "  \n"))
+    python_file.write_text(wanted[1].replace(" = ", "="))
+    own_nix.ok("fmt", *own_nix.with_stub(), cwd=flake)
+    assert (nix_file.read_text(), python_file.read_text()) == wanted
+
+
 @pytest.mark.parametrize(
     ("path", "before", "after"),
     [

@@ -1,5 +1,6 @@
 """Our hash is the one that Nix prints: for random trees, the shipped bundles, base-32 and store paths."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bottlegen import bundle, nar
+from bottlegen.errors import RuntimeFailure
+from runtime import tree as disk
+from tests.contract import small_root
+from tests.unit.archives import image_archive
 
 ROOT = Path(__file__).parents[2]
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1).filter(
@@ -37,7 +42,7 @@ def write_tree(tree: nar.Tree, here: bytes) -> None:
             path.chmod(0o755 if node.executable else 0o644)
         elif isinstance(node, nar.Symlink):
             Path(path).symlink_to(node.target.decode(errors="surrogateescape"))
-        else:
+        elif not isinstance(node, nar.Streamed):
             write_tree(node, here + b"/" + name)
 
 
@@ -47,7 +52,31 @@ def write_tree(tree: nar.Tree, here: bytes) -> None:
 def test_random_trees(tmp_path_factory, tree):
     here = tmp_path_factory.mktemp("tree") / "root"
     write_tree(tree, str(here).encode())
-    assert nix("hash", "path", str(here)) == nar.sri(nar.tree_digest(tree))
+    copy = here.with_name("copy")
+    assert nix("hash", "path", str(here)) == nar.sri(nar.tree_digest(tree)) == nar.sri(disk.digest(here, copy=copy))
+    assert disk.digest(copy) == nar.tree_digest(tree)
+
+
+def test_a_root_for_agents(tmp_path):
+    """With absolute links, a setuid file, a closed one, an empty folder; and an archive, which is one file."""
+    root = small_root.make(tmp_path / "root")
+    archive = image_archive(tmp_path / "image.tar.gz", root)
+    for path in (root, archive):
+        printed = subprocess.run(
+            [sys.executable, "-m", "runtime.cli", "hash", "--path", str(path)],
+            cwd=ROOT, check=True, capture_output=True, text=True, timeout=60,
+        ).stdout  # fmt: skip
+        assert printed == nix("hash", "path", str(path)) + "\n"
+
+
+def test_a_device_is_refused_by_both(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    os.mkfifo(root / "pipe")
+    with pytest.raises(subprocess.CalledProcessError):
+        nix("hash", "path", str(root))
+    with pytest.raises(RuntimeFailure):
+        disk.digest(root)
 
 
 def test_shipped_bundles():

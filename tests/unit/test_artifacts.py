@@ -14,7 +14,7 @@ from requests.adapters import BaseAdapter
 
 from bottlegen.errors import RuntimeFailure
 from bottlegen.manifest import ArtifactSpec
-from runtime import artifacts
+from runtime import artifacts, https
 from runtime.artifacts import ArtifactStore
 
 DATA = b"the pinned archive" * 1000
@@ -85,10 +85,18 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], Registry]:
             made.mount("https://", registry)
             return made
 
-        monkeypatch.setattr(artifacts, "_session", session)
+        monkeypatch.setattr(artifacts, "session", session)
         return registry
 
     return with_answer
+
+
+@pytest.mark.parametrize("filename", ["../../x.tgz", "/etc/passwd", ".x", "a/b.tgz", ""])
+def test_a_name_that_leads_elsewhere_is_no_artifact(filename: str) -> None:
+    fields = _spec().model_dump()
+    assert ArtifactSpec.model_validate(fields).filename == "tool-1.0.tgz"
+    with pytest.raises(ValueError, match="filename"):
+        ArtifactSpec.model_validate(fields | {"filename": filename})
 
 
 Serve = Callable[[Answer], Registry]
@@ -226,7 +234,7 @@ def test_an_index_without_json_says_so(serve: Serve, tmp_path: Path) -> None:
 
 def test_proxies_come_from_the_given_env_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://wrong:1")
-    session = artifacts._session({"HTTPS_PROXY": "http://right:2", "no_proxy": "localhost"}, None)
+    session = https.session({"HTTPS_PROXY": "http://right:2", "no_proxy": "localhost"}, None)
     settings = session.merge_environment_settings("https://x.test/", {}, None, None, None)
     assert settings["proxies"]["https"] == "http://right:2"
     session.close()
@@ -235,4 +243,4 @@ def test_proxies_come_from_the_given_env_alone(monkeypatch: pytest.MonkeyPatch) 
 def test_an_unreadable_ca_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(gzip.compress(b"no certificate"))
     with pytest.raises(RuntimeFailure, match=f"cannot read certificates from '{tmp_path / 'ca.pem'}'"):
-        artifacts._session({"SSL_CERT_FILE": str(tmp_path / "ca.pem")}, None)
+        https.session({"SSL_CERT_FILE": str(tmp_path / "ca.pem")}, None)

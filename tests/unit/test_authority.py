@@ -17,10 +17,10 @@ from bottlegen.diff import Change, compare, verdict
 from bottlegen.errors import BundleError, PlanError
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import preview
-from bottlegen.plan import AgentProvider, Auth, RenderedFile, Resources, Route
+from bottlegen.plan import AgentProvider, Auth, RenderedFile, Resources, Route, Slot
 from bottlegen.profile import Profile, Workspace
 from bottlegen.render import canonical_json
-from bottlegen.routes import HostRules, RouteSet, Slot, compile_routes
+from bottlegen.routes import HostRules, RouteSet, compile_routes
 from bottlegen.sidecars.egress import routes_json
 
 PINS = load_pins()

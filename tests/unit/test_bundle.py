@@ -16,7 +16,7 @@ from bottlegen.plan import RenderedFile
 from bottlegen.render import canonical_json
 
 EMPTY = Manifest(
-    format=1,
+    format=2,
     name="dev",
     provider="shell",
     runtime="auto",
@@ -221,8 +221,15 @@ def test_broken_manifest(place, data):
 
 
 def test_manifest_of_another_format(place):
-    rewrite_manifest(place, format=2)
-    assert complaints(place) == ["unreadable manifest: format: Input should be 1"]
+    rewrite_manifest(place, format=1)
+    assert complaints(place) == ["unreadable manifest: format: Input should be 2 or 3"]
+
+
+def test_manifest_of_a_higher_format_than_it_needs(place):
+    """One bundle has one form, or the same one would have two hashes."""
+    rewrite_manifest(place, format=3)
+    what = "unreadable manifest: Value error, format 3 is for bundles with a rootfs, and for these alone"
+    assert complaints(place) == [what]
 
 
 def test_manifest_with_a_field_of_tomorrow(place):

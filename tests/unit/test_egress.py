@@ -10,7 +10,7 @@ from bottlegen.routes import compile_routes
 from bottlegen.secret import Secret
 from bottlegen.sidecars.egress import render, routes_json
 from bottlegen.sidecars.material import leaf_chain, leaf_key, token_file
-from runtime.egress import leaf_names, sds_files, specialise
+from runtime.sidecars.egress_config import leaf_names, sds_files, specialise
 
 AUTH = Auth(token_ref="HOST_SECRET_NAME")
 ROUTES = compile_routes(

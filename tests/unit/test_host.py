@@ -92,3 +92,11 @@ def test_where_it_is_looked_for(tmp_path: Path) -> None:
 )
 def test_addresses(text: str, expected: tuple[str, int]) -> None:
     assert split_address(text) == expected
+
+
+def test_places_of_rootfs_are_absolute() -> None:
+    config = parse_host(b'[rootfs]\n"images/a.tar" = "/srv/a.tar"\nroot = "~/root"\n', "host.toml")
+    assert config.rootfs == {"images/a.tar": "/srv/a.tar", "root": "~/root"}
+    with pytest.raises(HostError, match=r"'a/b' of 'root' does not begin with / or ~/") as caught:
+        parse_host(b'[rootfs]\nroot = "a/b"\n', "host.toml")
+    assert str(caught.value.problems[0].where).startswith("host.toml:1  rootfs")

@@ -1,40 +1,35 @@
-"""Pins: every agent for every platform, each by a hash that is one, and nothing that is not pinned."""
+"""Pins: every agent for every platform, and nothing that the lock does not pin, or pins half."""
 
-import base64
+from dataclasses import replace
 
 import pytest
 
 from bottlegen import pins
-from bottlegen.errors import PlanError
-from bottlegen.pins import parse
+from bottlegen.errors import LockError
+from bottlegen.lock import Lock, LockedFile, LockedVersion, parse
+from bottlegen.pins import Floating, Recipe, pinned
+from bottlegen.pipeline import load_profile, preview
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
-SIZES = {"sha256": 32, "sha512": 64}
+SHA = "sha512-" + "A" * 86 + "=="
+RECIPE = Recipe(
+    name="a", platform="linux/amd64", source="npm", package="p", filename="p-{version}-x_*.tgz",
+    members=(("p-{version}/x", "out/x"),),
+)  # fmt: skip
+KNOWN = Floating(images=(("base", "base:1"),), recipes=(RECIPE,))
 
-TWO_VERSIONS = """
-[image]
-base = "base:1"
 
-[[artifact]]
-name = "a"
-platform = "linux/amd64"
-source = "npm"
-package = "p"
-version = "2.0"
-filename = "p-2.0.tgz"
-integrity = "sha512-AA=="
-members = { "in/x" = "out/x" }
-
-[[artifact]]
-name = "a"
-platform = "linux/amd64"
-source = "npm"
-package = "p"
-version = "1.0"
-filename = "p-1.0.tgz"
-integrity = "sha512-AA=="
-members = { "in/x" = "out/x" }
-"""
+def locked(*versions: str) -> Lock:
+    return Lock(
+        versions=tuple(
+            LockedVersion(
+                name="a",
+                version=version,
+                files=(LockedFile(platform="linux/amd64", origin="npm:p", name=f"p-{version}-x_9.tgz", integrity=SHA),),
+            )
+            for version in versions
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["codex", "claude", "envoy"])
@@ -45,12 +40,15 @@ def test_every_pin_is_there_for_every_platform_and_puts_the_same_files(name: str
     assert len({tuple(sorted(target for _, target in artifact.members)) for artifact in artifacts}) == 1
 
 
-def test_every_integrity_is_a_whole_hash_of_its_own() -> None:
-    integrities = [artifact.integrity for _, artifact in pins.load().entries]
+def test_no_two_downloads_have_one_hash() -> None:
+    integrities = [artifact.integrity for _, artifact in pins.load().entries if artifact.source != "go"]  # sources
     assert len(set(integrities)) == len(integrities)
-    for integrity in integrities:
-        algorithm, _, digest = integrity.partition("-")
-        assert len(base64.b64decode(digest, validate=True)) == SIZES[algorithm]
+
+
+def test_the_shipped_lock_pins_all_there_is_to_pin() -> None:
+    shipped = pins.load()
+    assert {name for name, _ in (*shipped.images, *shipped.entries)} == set(pins.floating().names)
+    assert shipped.base.startswith("debian:bookworm-slim@sha256:")
 
 
 def test_codex_comes_with_the_helper_that_its_tools_need() -> None:
@@ -58,24 +56,114 @@ def test_codex_comes_with_the_helper_that_its_tools_need() -> None:
         assert "agent/bin/codex-code-mode-host" in dict(artifact.members).values()
 
 
-def test_the_first_version_listed_is_the_default() -> None:
-    two = parse(TWO_VERSIONS)
-    assert (two.base, two.versions("a")) == ("base:1", ("2.0", "1.0"))
-    assert [artifact.version for artifact in two.artifacts("a")] == ["2.0"]
-    assert [artifact.filename for artifact in two.artifacts("a", "1.0")] == ["p-1.0.tgz"]
+def test_the_first_version_is_the_default() -> None:
+    two = pinned(locked("2.0", "1.0"), KNOWN)
+    assert two.versions("a") == ("2.0", "1.0")
+    assert [artifact.filename for artifact in two.artifacts("a")] == ["p-2.0-x_9.tgz"]
+    (old,) = two.artifacts("a", "1.0")
+    assert (old.filename, old.integrity, old.members) == ("p-1.0-x_9.tgz", SHA, (("p-1.0/x", "out/x"),))
 
 
-def test_another_version_is_refused_with_those_that_are_pinned() -> None:
-    with pytest.raises(PlanError) as refused:
-        parse(TWO_VERSIONS).artifacts("a", "3.0")
-    assert str(refused.value) == "error: version '3.0' of 'a' is not pinned\n  fix: use one of: '2.0', '1.0'"
-    with pytest.raises(PlanError) as refused:
-        parse(TWO_VERSIONS).artifacts("b", "3.0")
+def test_what_is_not_pinned_is_refused_with_the_command() -> None:
+    with pytest.raises(LockError) as refused:
+        pinned(locked("2.0", "1.0"), KNOWN).artifacts("codex")
     assert str(refused.value) == (
-        "error: version '3.0' of 'b' is not pinned\n  fix: remove the version: there is none to choose"
+        "error: 'codex' is not pinned\n  --> bottlegen.lock\n  fix: bottlegen lock --update codex"
+    )
+    with pytest.raises(LockError) as refused:
+        _ = pinned(Lock(), KNOWN).base
+    assert "fix: bottlegen lock --update base" in str(refused.value)
+    with pytest.raises(LockError) as refused:
+        pins.load().artifacts("b", "3.0")
+    assert str(refused.value) == (
+        "error: version '3.0' of 'b' is not pinned\n  --> bottlegen.lock\n"
+        "  fix: remove the version: there is none to choose"
     )
 
 
-def test_a_key_that_means_nothing_is_a_bug() -> None:
-    with pytest.raises(TypeError, match="intgrity"):
-        parse(TWO_VERSIONS.replace("integrity", "intgrity", 1))
+def test_a_version_of_the_profile_that_is_not_pinned_is_told_at_its_line() -> None:
+    text = b'[agent_provider]\ntemplate = "codex"\nversion = "0.170.0"\n'
+    profile = load_profile("profiles/dev.toml", lambda _: text)
+    with pytest.raises(LockError) as refused:
+        preview(profile, pins.load())
+    assert refused.value.lacks == ("codex", "0.170.0")
+    known = pins.load().versions("codex")[0]
+    assert str(refused.value) == (
+        "error: version '0.170.0' of 'codex' is not pinned\n  --> profiles/dev.toml:3  agent_provider.version\n"
+        f"  fix: bottlegen lock --update codex\n       or use what is pinned: '{known}'"
+    )
+
+
+LOCK = """\
+format = 1
+
+[image.base]
+reference = "base:1"
+digest = "sha256:{digest}"
+
+[[artifact.a]]
+version = "1.0"
+
+[[artifact.a.file]]
+platform = "linux/amd64"
+from = "npm:p"
+name = "p-1.0-x_9.tgz"
+integrity = "{sha}"
+""".format(digest="0" * 64, sha=SHA)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("npm:p", "npm:q", ("error: 'npm:q' is not where 'a' for linux/amd64 comes from\n"
+         "  --> bottlegen.lock:12  artifact.a[0].file[0].from\n  fix: bottlegen lock --update a")),
+        ("p-1.0-x", "p-1.1-x", ("error: 'p-1.1-x_9.tgz' is no file of version '1.0' of 'npm:p'\n"
+         "  --> bottlegen.lock:13  artifact.a[0].file[0].name\n  fix: bottlegen lock --update a")),
+        ("base:1", "evil:1", ("error: 'evil:1' is pinned, but this bottlegen builds on 'base:1'\n"
+         "  --> bottlegen.lock:4  image.base.reference\n  fix: bottlegen lock --update base")),
+        ("linux/amd64", "linux/arm64", ("error: version '1.0' of 'a' is pinned without linux/amd64\n"
+         "  --> bottlegen.lock:7  artifact.a[0]\n  fix: bottlegen lock --update a")),
+        ("artifact.a", "artifact.aa", ("error: unknown pin 'aa'\n  --> bottlegen.lock:7  artifact.aa[0]\n"
+         "  fix: remove its lines; use one of a - did you mean 'a'?")),
+        ("image.base", "image.bsae", ("error: unknown image 'bsae'\n  --> bottlegen.lock:3  image.bsae\n"
+         "  fix: remove its lines; use one of base - did you mean 'base'?")),
+    ],
+)  # fmt: skip
+def test_a_lock_of_other_things_is_refused_where_it_says_so(before: str, after: str, message: str) -> None:
+    assert pinned(parse("bottlegen.lock", LOCK.encode()), KNOWN).images == (("base", f"base:1@sha256:{'0' * 64}"),)
+    with pytest.raises(LockError) as refused:
+        pinned(parse("bottlegen.lock", LOCK.replace(before, after).encode()), KNOWN)
+    assert message in str(refused.value)
+
+
+def test_a_file_belongs_to_its_recipe_alone() -> None:
+    assert RECIPE.version_of("p-1.2.3-x_64.tgz") == "1.2.3"
+    assert RECIPE.version_of("p-1.2.3-y_64.tgz") == ""
+    assert RECIPE.version_of("p-1.2.3-x_6/4.tgz") == ""
+    dotted = replace(RECIPE, filename="p-{version}.tgz")
+    assert dotted.names("p-1.0.tgz", "1.0")
+    assert not dotted.names("p-110.tgz", "1.0")
+
+
+def test_a_project_s_own_lock_counts_alone() -> None:
+    digest = "f" * 64
+    text = f'format = 1\n[image.base]\nreference = "debian:bookworm-slim"\ndigest = "sha256:{digest}"\n'
+    own = pins.project("x/bottlegen.lock", lambda _: text.encode())
+    assert own.base == f"debian:bookworm-slim@sha256:{digest}"
+    with pytest.raises(LockError, match=r"'envoy' is not pinned\n  --> x/bottlegen\.lock"):
+        own.artifacts("envoy")
+
+
+def test_a_project_without_a_lock_has_the_shipped_one() -> None:
+    def read(path: str) -> bytes:
+        raise FileNotFoundError(path)
+
+    assert pins.project("bottlegen.lock", read) is pins.load()
+
+
+def test_a_lock_that_cannot_be_read_is_an_error() -> None:
+    def read(path: str) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(LockError, match=r"cannot read 'bottlegen\.lock': Permission denied"):
+        pins.project("bottlegen.lock", read)

@@ -4,16 +4,20 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bottlegen import nar
 from bottlegen.errors import RuntimeFailure, SecretError
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
+from runtime import tree
 from runtime.base import Endpoints, LaunchSpec, MaterialFile
 from runtime.host import Host, parse_host
+from runtime.progress import make_progress
 from runtime.start import gather, refresh, start
 from tests.pretend.login import CodexLogin
 
@@ -41,7 +45,7 @@ class Recorder:
 
     def create(self, spec: LaunchSpec) -> Endpoints:
         self._step("create")
-        return Endpoints(address="192.0.2.1")
+        return Endpoints(addresses={"egress": "192.0.2.1"}, listens={})
 
     def remove(self, bottle: str, *, session: str = "") -> bool:
         self._step(f"remove {session}")
@@ -169,3 +173,39 @@ def test_a_ca_file_that_is_none_is_missed_before_anything_is_made(tmp_path: Path
     with pytest.raises(Exception, match="cannot read the CA file"):
         start(_spec(), recorder, host, Silent())  # type: ignore[arg-type]
     assert recorder.steps == ["check"]
+
+
+def _rooted(root: Path, **changes: Any) -> LaunchSpec:
+    """Nobody's agent on the tree at `root`, as it is now."""
+    text = (
+        f'[agent_provider]\ntemplate = "shell"\n[rootfs]\ndirectory = "root"\nhash = "{nar.sri(tree.digest(root))}"\n'
+    )
+    bundle = build(load_profile("dev.toml", lambda _: text.encode()), load_pins())
+    return replace(_spec(), bundle=bundle, rootfs_at=(root,), **changes)
+
+
+def test_a_runtime_gets_the_verified_copy_and_only_that(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "file").write_text("x")
+    spec = _rooted(tmp_path / "root")
+    recorder = Recorder()
+    given: list[LaunchSpec] = []
+    recorder.prepare = lambda spec, progress: given.append(spec)  # type: ignore[attr-defined]
+    start(spec, recorder, _host(tmp_path), make_progress())  # type: ignore[arg-type]
+    assert given[0].rootfs is not None
+    assert given[0].rootfs.is_relative_to(tmp_path / ".cache" / "bottlegen" / "rootfs")
+    assert tree.digest(given[0].rootfs) == tree.digest(tmp_path / "root")
+    (tmp_path / "root" / "file").write_text("other")
+    recorder = Recorder()
+    with pytest.raises(RuntimeFailure, match="is not the one that was declared"):
+        start(spec, recorder, _host(tmp_path), make_progress())  # type: ignore[arg-type]
+    assert recorder.steps == ["check"]
+
+
+def test_a_cache_that_the_agent_could_write_to_holds_no_rootfs(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    spec = _rooted(tmp_path / "root", workspace=tmp_path)
+    with pytest.raises(RuntimeFailure, match="lies in the workspace"):
+        start(spec, Recorder(), _host(tmp_path), make_progress())  # type: ignore[arg-type]
+    elsewhere = replace(spec, workspace=tmp_path / "root")
+    start(elsewhere, Recorder(), _host(tmp_path), make_progress())  # type: ignore[arg-type]

@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from runtime.bubblewrap.inside import frames, placing, rights
+from runtime.bubblewrap.inside import frames, passing, placing, rights
 from runtime.bubblewrap.inside.process import Process, keep
 
-_CHUNK = 1 << 18
 _SIGNALLED = 128
 _LAST_WORDS = 2.0
 """Seconds in which those who have joined take the last output."""
@@ -145,42 +144,21 @@ def _log(data: bytes) -> None:
         data = data[os.write(1, data) :]
 
 
-async def _door(path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One connection of the agent, passed to a door of the egress; the other side's end is passed on as an end."""
-    try:
-        far_reader, far_writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        writer.close()
-        return
-    await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-    for each in (writer, far_writer):
-        each.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(_CHUNK):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-    except OSError:
-        writer.close()
-
-
 async def _run(launch: dict[str, Any], listener: socket.socket, doors: list[tuple[socket.socket, str]]) -> None:
     loop = asyncio.get_running_loop()
     first = First(launch)
     loop.add_reader(0, os._exit, 0)  # who holds this bottle on the host is gone
     loop.add_signal_handler(signal.SIGCHLD, first.reap)
-    servers = [await asyncio.start_server(functools.partial(_door, path), sock=door) for door, path in doors]
+    servers = [
+        await asyncio.start_server(functools.partial(passing.to_socket, path), sock=door) for door, path in doors
+    ]
     servers.append(await asyncio.start_unix_server(first.serve, sock=listener))
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 def main() -> None:
     launch = json.loads(Path(sys.argv[1]).read_bytes())
-    rights.close_inherited()
+    rights.close_inherited(len(launch["doors"]))
     listener = socket.socket(fileno=frames.LISTENER)
     doors = [(socket.socket(fileno=frames.DOORS + index), path) for index, path in enumerate(launch["doors"])]
     rights.give_up(launch["uid"], launch["gid"], launch["owned"], launch["limits"])

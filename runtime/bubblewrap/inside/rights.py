@@ -7,20 +7,23 @@ import signal
 import struct
 from collections.abc import Iterable
 
+from runtime.bubblewrap.inside import frames
+
 _PDEATHSIG, _CAPBSET_DROP, _NO_NEW_PRIVS, _AMBIENT = 1, 24, 38, 47
 _AMBIENT_CLEAR_ALL = 4
 _CAPABILITIES = 64
 _VERSION_3 = 0x20080522  # linux/capability.h
-_KEPT = (0, 1, 2, 60, 63, 64)
-"""Standard streams and the listening sockets; every other inherited descriptor is closed."""
+_KEPT = (0, 1, 2, frames.LISTENER)
+"""Standard streams and the listening socket; every other inherited descriptor but the doors is closed."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def close_inherited() -> None:
-    """Close whatever this process was started with and does not know."""
+def close_inherited(doors: int = 0) -> None:
+    """Close whatever this process was started with and does not know; it knows so many doors."""
+    kept = {*_KEPT, *range(frames.DOORS, frames.DOORS + doors)}
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are numbers here
-        if int(name) not in _KEPT:
+        if int(name) not in kept:
             try:
                 os.close(int(name))
             except OSError:

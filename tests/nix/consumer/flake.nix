@@ -16,6 +16,14 @@
         rec {
           plain = dev { };
           pinned = dev { hash = "@hash@"; };
+          locked = dev { lock = ./bottlegen.lock; };
+          sitelocked = bottlegen.lib.mkBundle {
+            inherit pkgs;
+            name = "site";
+            src = ./team;
+            profile = "web/site.yaml";
+            lock = ./bottlegen.lock;
+          };
           site = bottlegen.lib.mkBundle {
             inherit pkgs;
             name = "site";
@@ -28,6 +36,35 @@
             src = ./team;
             profile = "web/site.yaml";
           };
+          root = pkgs.runCommand "root" { } ''
+            mkdir -p $out/bin $out/empty
+            echo '#!/bin/sh' > $out/bin/tool && chmod +x $out/bin/tool
+            ln -s bin/tool $out/link
+          '';
+          image = pkgs.runCommand "image.tar" { } "echo no layers > $out";
+          rooted = dev {
+            rootfs = {
+              directory = "agent-root";
+              from = root;
+            };
+          };
+          imaged = dev {
+            rootfs = {
+              archive = "images/agent.tar";
+              from = image;
+            };
+          };
+          siteRooted = bottlegen.lib.mkBundle {
+            inherit pkgs;
+            name = "site";
+            src = ./team;
+            profile = "web/site.yaml";
+            rootfs = {
+              directory = "agent-root";
+              from = root;
+            };
+          };
+          rootless = dev { rootfs.from = root; };
           clock = dev { bottlegen = pretend "mkdir -p built/dev; date +%s.%N > built/dev/time"; };
           leak = dev { bottlegen = pretend "mkdir -p built/dev; echo $0 > built/dev/path"; };
           overlaid = (bottlegen.overlays.default (pkgs // { inherit overlaid; }) pkgs).bottlegen;

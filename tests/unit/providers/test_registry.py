@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bottlegen import pins
-from bottlegen.errors import PlanError
+from bottlegen.errors import LockError
 from bottlegen.pipeline import load_profile
 from bottlegen.plan import AgentProvider
 from bottlegen.providers import PROVIDERS, Provider
@@ -45,7 +45,7 @@ def test_the_plan_is_a_function_of_its_arguments(name: str, provider: Provider) 
 
 
 def test_a_version_that_is_not_pinned_is_refused(name: str, provider: Provider) -> None:
-    with pytest.raises(PlanError, match=f"version '9.9' of '{name}' is not pinned"):
+    with pytest.raises(LockError, match=f"version '9.9' of '{name}' is not pinned"):
         provider.provision(AgentProvider(template=name, version="9.9"), pins.load())
 
 

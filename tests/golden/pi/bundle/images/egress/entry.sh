@@ -1,15 +1,17 @@
 #!/bin/sh
-# First process of the sidecar: waits for its material as a tar on stdin, then becomes the command in the arguments.
+# First process of a sidecar: waits for its material as a tar on stdin, then becomes the command in the arguments.
 # Material goes into the memory-backed directories that the entries name; without it nothing starts.
 set -eu
 umask 077
 tar -x -p --no-same-owner -C / -f -
 
 # What upstreams may chain to: the image's roots, and what the host adds.
-cat /etc/ssl/certs/ca-certificates.crt /run/egress/extra-ca.pem > /run/egress/upstream-ca.pem
+if [ -n "${BOTTLEGEN_TRUST:-}" ]; then
+    cat /etc/ssl/certs/ca-certificates.crt "${BOTTLEGEN_TRUST%/*}/extra-ca.pem" > "$BOTTLEGEN_TRUST"
+fi
 
 # Says "ready" when the port listens (state 0A in the kernel's table), without a connection that the audit log would show.
-port=$(printf '%04X' "${BOTTLEGEN_PORT:-3128}")
+port=$(printf '%04X' "$BOTTLEGEN_PORT")
 watch() {
     tries=0
     until grep -qs ":$port [0-9A-F]*:0000 0A " /proc/net/tcp /proc/net/tcp6; do

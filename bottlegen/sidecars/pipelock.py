@@ -1,0 +1,206 @@
+"""pipelock's config: what it may reach and what it passes unread come from the route set alone, all else is said.
+
+For pipelock 2.3.0, whose parser refuses unknown keys and fills in what is missing by rules of its own: so every switch
+is written out. Keys, defaults and effects: pipelock's docs/configuration.md and internal/config of that version.
+"""
+
+import json
+from collections.abc import Iterable
+
+from bottlegen.pins import Pins
+from bottlegen.plan import Image, Listening, RenderedFile, Resources, SidecarPlan
+from bottlegen.profile import Inspection, Profile
+from bottlegen.render import canonical_json
+from bottlegen.routes import RouteSet
+from bottlegen.sidecars.envoy_types import Json
+from bottlegen.sidecars.envoy_upstream import REFUSED
+from bottlegen.sidecars.material import PIPELOCK_PORT as PORT
+
+NAME = "pipelock"
+BASE = "/run/pipelock"
+CONFIG = f"{BASE}/pipelock.json"
+CA, CA_KEY = f"{BASE}/ca.pem", f"{BASE}/ca-key.pem"
+SECRETS = f"{BASE}/secrets.txt"
+UPSTREAM_CA = f"{BASE}/upstream-ca.pem"
+FILE = "sidecars/pipelock/pipelock.json"
+
+_MIB = 1024 * 1024
+_TMPFS_BYTES = 16 * _MIB
+_MEMORY_BYTES = 1024 * _MIB
+"""Whole bodies are held while they are scanned."""
+
+_DAY, _HOUR = 86400, 3600
+_STRUCTURAL = ("Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Host", "Content-Length")
+_PASTE_BINS = ("*.pastebin.com", "*.hastebin.com", "*.paste.ee", "*.transfer.sh", "*.file.io", "*.requestbin.com")
+
+
+def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | None:
+    """The last hop of a bottle whose profile wants its traffic inspected."""
+    if profile.inspection is None:
+        return None
+    return SidecarPlan(
+        name=NAME,
+        image=Image(context="images/pipelock", base=pins.base, artifacts=pins.artifacts("pipelock")),
+        command=("pipelock", "run", "--config", CONFIG),
+        files=(RenderedFile(path=FILE, data=render(profile.name, profile.inspection, routes)),),
+        networks=("chain", "outside"),
+        listening=Listening(ports=(PORT,), config=CONFIG, trust=UPSTREAM_CA, tcp_only=True),
+        tmpfs=((BASE, _TMPFS_BYTES), ("/tmp", _TMPFS_BYTES)),  # noqa: S108 - in the sidecar
+        resources=Resources(cpus=2, memory=_MEMORY_BYTES, pids=64),
+        env=(("HOME", "/tmp"), ("PIPELOCK_HOME", "/tmp/pipelock"), ("SSL_CERT_FILE", UPSTREAM_CA)),  # noqa: S108
+    )
+
+
+def injected_headers(routes: RouteSet) -> tuple[str, ...]:
+    """Headers that carry a credential of ours to a host that is inspected: pipelock must not take them for a leak."""
+    used = {rule.slot for rules in routes.hosts if not rules.tls_passthrough for rule in rules.rules if rule.slot}
+    used |= {route.slot for route in routes.tokens if not route.tls_passthrough}
+    return tuple(sorted({routes.slot(name).header.lower() for name in used}))
+
+
+def render(profile_name: str, inspection: Inspection, routes: RouteSet) -> bytes:
+    """The complete config, as JSON, which is YAML. Its address and the names that the host fixes join at a start."""
+    return canonical_json(
+        {
+            "version": 1,
+            "mode": inspection.mode,
+            "enforce": inspection.mode != "audit",
+            "explain_blocks": True,
+            "default_agent_identity": profile_name,
+            "bind_default_agent_identity": True,
+            **_destinations(routes),
+            "fetch_proxy": _listener(inspection),
+            "forward_proxy": {
+                "enabled": True,
+                "max_tunnel_seconds": _DAY,
+                "idle_timeout_seconds": _HOUR,
+                "sni_verification": True,
+            },
+            "tls_interception": _interception(inspection, routes),
+            "request_body_scanning": _requests(inspection, routes),
+            "dlp": {
+                "scan_env": False,  # its own environment
+                "secrets_file": SECRETS,
+                "min_env_secret_length": 16,
+                "include_defaults": True,
+                "patterns": [
+                    {"name": name, "regex": regex, "severity": "critical"} for name, regex in inspection.patterns
+                ],
+            },
+            **_responses(),
+            **_switched_off(),
+        }
+    )
+
+
+def _hosts(routes: RouteSet, *, passed: bool | None = None) -> list[str]:
+    return sorted({host for host, _, passes in routes.destinations if passed is None or passes == passed})
+
+
+def _destinations(routes: RouteSet) -> Json:
+    """The same hosts as egress allows; `*.suffix` covers the suffix itself here, which egress refuses before."""
+    return {
+        "api_allowlist": _hosts(routes) or ["nothing.invalid"],  # an empty list is an error of its parser
+        "internal": [f"{address}/{bits}" for address, bits in REFUSED],
+        "trusted_domains": [],
+        "ssrf": {"ip_allowlist": []},
+    }
+
+
+def _listener(inspection: Inspection) -> Json:
+    return {
+        "listen": f"127.0.0.1:{PORT}",
+        "timeout_seconds": 60,
+        "max_response_mb": inspection.max_response // _MIB,
+        "user_agent": "bottlegen",
+        "monitoring": {
+            "max_url_length": 8192,
+            # Its 4.5 takes commit hashes, cursors and package digests for secrets.
+            "entropy_threshold": 5.5,
+            "subdomain_entropy_threshold": 4.5,
+            "max_requests_per_minute": inspection.requests_per_minute,
+            "max_data_per_minute": 0,
+            "blocklist": list(_PASTE_BINS),
+            "subdomain_entropy_exclusions": [],
+        },
+    }
+
+
+def _interception(inspection: Inspection, routes: RouteSet) -> Json:
+    return {
+        "enabled": True,
+        "ca_cert": CA,
+        "ca_key": CA_KEY,
+        "passthrough_domains": _hosts(routes, passed=True),
+        "cert_ttl": "24h",
+        "cert_cache_size": 1000,
+        "max_response_bytes": inspection.max_response,
+    }
+
+
+def _requests(inspection: Inspection, routes: RouteSet) -> Json:
+    """Every header is read but those of the framing and those that egress itself fills in, which it overwrites."""
+    return {
+        "enabled": True,
+        "action": inspection.action,
+        "max_body_bytes": inspection.max_body,
+        "scan_headers": True,
+        "header_mode": "all",
+        "ignore_headers": [*_STRUCTURAL, *injected_headers(routes)],
+    }
+
+
+def _responses() -> Json:
+    """What comes in is looked at and logged: to cut an answer that reads like an instruction would stop honest work."""
+    return {
+        "response_scanning": {
+            "enabled": True,
+            "action": "warn",
+            "include_defaults": True,
+            "exempt_domains": [],
+            "sse_streaming": {"enabled": True, "action": "warn", "max_event_bytes": _MIB},
+        },
+        "media_policy": {"enabled": False},
+    }
+
+
+def _switched_off() -> Json:
+    """What keeps state of a session, where one false finding would bring the next request down, and what calls home."""
+    off = {"enabled": False}
+    return {
+        "seed_phrase_detection": {"enabled": True, "min_words": 12, "verify_checksum": True},
+        "cross_request_detection": off,
+        "session_profiling": off,
+        "adaptive_enforcement": off,
+        "airlock": off,
+        "taint": off,
+        "browser_shield": off,
+        "websocket_proxy": off,
+        "suppress": [],
+        # On the proxy's own port, which only egress reaches, and only with CONNECT: a port of its own would be one for
+        # all bottles of a host whose sidecars share its network.
+        "metrics_listen": "",
+        "kill_switch": off,
+        "logging": {"format": "json", "output": "stdout", "include_allowed": True, "include_blocked": True},
+        "sentry": off,
+        "flight_recorder": {"enabled": False, "redact": True, "sign_checkpoints": False},
+        "git_protection": {"enabled": False, "pre_push_scan": False},
+        "a2a_scanning": {
+            "enabled": False,
+            "scan_agent_cards": False,
+            "detect_card_drift": False,
+            "session_smuggling_detection": False,
+            "scan_raw_parts": False,
+        },
+        "scan_api": {"kinds": {"url": False, "dlp": False, "prompt_injection": False, "tool_call": False}},
+    }
+
+
+def enforces(config: bytes, routes: RouteSet) -> bool:
+    """Whether a bundle's config allows, passes and reads what this route set says, and no more."""
+    tree = json.loads(config)
+    wanted: dict[str, object] = {**_destinations(routes)}
+    told = {key: tree.get(key) for key in wanted}
+    passed = tree["tls_interception"]["passthrough_domains"] == _hosts(routes, passed=True)
+    unread: Iterable[str] = tree["request_body_scanning"]["ignore_headers"]
+    return told == wanted and passed and list(unread) == [*_STRUCTURAL, *injected_headers(routes)]

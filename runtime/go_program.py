@@ -1,0 +1,122 @@
+"""A pinned program that is built from source: taken from PATH when it is that version, else built by this host's Go.
+
+Go checks the module against the hash of the pin and, by its checksum database, of everybody else. Only then is it
+built; what was built is kept in the cache under that hash.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bottlegen.errors import RuntimeFailure
+from runtime.base import Step
+
+if TYPE_CHECKING:
+    from bottlegen.manifest import ArtifactSpec
+
+_SECONDS = 900
+_ASK_SECONDS = 10
+_PASSED = ("PATH", "HOME", "GOPROXY", "GONOSUMDB", "GOSUMDB", "GOPRIVATE", "GOCACHE", "GOMODCACHE", "GOPATH", "TMPDIR")
+_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+
+
+def have(spec: ArtifactSpec, folder: Path, env: Mapping[str, str], step: Step) -> Path:
+    """An archive in `folder` that holds the program under its own name; RuntimeFailure says both ways to get it."""
+    program = spec.package.rpartition("/")[2]
+    archive = folder / f"{program}-{spec.version}.tgz"
+    if archive.is_file():
+        return archive
+    if found := _on_path(program, spec.version, env):
+        step.note(f"{program} {spec.version} from '{found}'")
+        _pack(archive, program, found.read_bytes())
+        return archive
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as made:
+        _build(spec, Path(made), env, step)
+        _pack(archive, program, (Path(made) / program).read_bytes())
+    return archive
+
+
+def _on_path(program: str, version: str, env: Mapping[str, str]) -> Path | None:
+    found = shutil.which(program, path=env.get("PATH", os.defpath))
+    if not found:
+        return None
+    try:
+        told = subprocess.run([found, "version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    first = (told.stdout + told.stderr).partition("\n")[0].split()  # pipelock tells it on stderr
+    return Path(found) if version in (word.removeprefix("v") for word in first) else None
+
+
+def _build(spec: ArtifactSpec, made: Path, env: Mapping[str, str], step: Step) -> None:
+    module, _, package = spec.package.partition("/cmd/")
+    go = shutil.which("go", path=env.get("PATH", os.defpath))
+    if not go:
+        raise _missing(spec, "there is no go on PATH")
+    names = (*_PASSED, *_NETWORK, *(name.lower() for name in _NETWORK))
+    given = {name: env[name] for name in names if name in env} | {
+        "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOBIN": str(made), "GO111MODULE": "on",
+        "GOOS": "linux", "GOARCH": spec.platform.partition("/")[2],
+    }  # fmt: skip
+    step.note(f"go mod download {module}@{spec.filename}")
+    told = _go(spec, [go, "mod", "download", "-json", f"{module}@{spec.filename}"], given, made)
+    if (found := _sum(told)) != spec.integrity:
+        raise RuntimeFailure(
+            f"'{module}' at {spec.filename} is not the pinned source: {found or 'no sum'}, pinned {spec.integrity}",
+            fix="look at GOPROXY: it serves another module than the one that was reviewed",
+        )
+    step.note(f"go install {package} {spec.version}")
+    version = f"-X {module}/internal/cliutil.Version={spec.version}"
+    _go(spec, [go, "install", "-trimpath", f"-ldflags=-s -w {version}", f"{spec.package}@{spec.filename}"], given, made)
+
+
+def _go(spec: ArtifactSpec, argv: list[str], env: dict[str, str], folder: Path) -> str:
+    try:
+        done = subprocess.run(argv, env=env, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired as e:
+        raise _missing(spec, f"go did not end within {_SECONDS} s") from e
+    if done.returncode:
+        said = _error(done.stdout) or done.stderr.strip().rpartition("\n")[2]
+        raise _missing(spec, f"go said: {said}")
+    return done.stdout
+
+
+def _document(told: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(told))
+    except (ValueError, TypeError):
+        return {}
+
+
+def _sum(told: str) -> str:
+    return str(_document(told).get("Sum", ""))
+
+
+def _error(told: str) -> str:
+    return str(_document(told).get("Error", "")).replace("\n", " ").strip()
+
+
+def _missing(spec: ArtifactSpec, reason: str) -> RuntimeFailure:
+    program = spec.package.rpartition("/")[2]
+    return RuntimeFailure(
+        f"cannot have '{program}' {spec.version}: it is not on PATH in that version, and {reason}",
+        fix=f"put {program} {spec.version} on PATH, or install Go with access to a module proxy (GOPROXY)",
+    )
+
+
+def _pack(archive: Path, program: str, data: bytes) -> None:
+    new = archive.with_name(f"{archive.name}.new-{os.getpid()}")
+    with tarfile.open(new, "w:gz", compresslevel=1) as tar:
+        info = tarfile.TarInfo(program)
+        info.size, info.mode = len(data), 0o755
+        tar.addfile(info, io.BytesIO(data))
+    new.replace(archive)

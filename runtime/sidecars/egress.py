@@ -1,0 +1,63 @@
+"""What the egress sidecar gets at a start: its config for this host, leaf keys, credentials, trust."""
+
+from collections.abc import Mapping
+
+from bottlegen.bundle import Bundle
+from bottlegen.errors import BundleError, Problem
+from bottlegen.secret import Secret
+from bottlegen.sidecars import material as paths
+from bottlegen.sidecars.pipelock import NAME as PIPELOCK
+from runtime.base import MaterialFile
+from runtime.sidecars import egress_config
+from runtime.sidecars.begin import EXTRA_CA, Begin
+
+
+def route_hosts(bundle: Bundle) -> tuple[str, ...]:
+    """Every host pattern that the bundle's routes name; BundleError when routes.json is not of this format."""
+    try:
+        return egress_config.leaf_names(bundle.data("routes.json"))
+    except (ValueError, KeyError, TypeError) as e:
+        raise BundleError("routes.json of the bundle is not of this format", fix="bottlegen build") from e
+
+
+def exact_hosts(bundle: Bundle) -> tuple[str, ...]:
+    """The hosts that can stand in a hosts file: patterns have no address."""
+    return tuple(host for host in route_hosts(bundle) if not host.startswith("*."))
+
+
+def check(_bundle: Bundle, _static_hosts: Mapping[str, str]) -> tuple[Problem, ...]:
+    """It honours everything that host.toml can say."""
+    return ()
+
+
+def material(begin: Begin) -> tuple[MaterialFile, ...]:
+    """Leaf certificates and keys, trust, credentials, and the config, whose arrival starts the sidecar."""
+    config = egress_config.specialise(
+        begin.bundle.data("sidecars/egress/envoy.json"),
+        address=begin.addresses["egress"],
+        static_hosts=begin.static_hosts,
+        pipelock=begin.addresses.get(PIPELOCK, ""),
+    )
+    inspector = begin.signer.certificate if begin.signer else b""
+    leaves = (
+        file
+        for leaf in begin.authority.leaves
+        for file in (
+            MaterialFile(path=paths.leaf_chain(leaf.host), mode=0o600, data=leaf.chain),
+            MaterialFile(path=paths.leaf_key(leaf.host), mode=0o600, data=leaf.key),
+        )
+    )
+    return (
+        *leaves,
+        MaterialFile(path=paths.PIPELOCK_CA, mode=0o644, data=inspector),
+        MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=begin.extra_trust),
+        *credentials(begin.bundle, begin.values),
+        MaterialFile(path=paths.CONFIG, mode=0o600, data=config),
+    )
+
+
+def credentials(bundle: Bundle, values: Mapping[str, Secret]) -> tuple[MaterialFile, ...]:
+    """A file for each slot, as Envoy reads and watches them."""
+    schemes = {slot.name: slot.scheme for slot in bundle.manifest.slots}
+    files = egress_config.sds_files(values, schemes)
+    return tuple(MaterialFile(path=path, mode=0o600, data=data) for path, data in files.items())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bottlegen.errors import PlanError, Problem
-from bottlegen.plan import Auth, Route
+from bottlegen.plan import AgentProvider, Auth, Route
 
 PLACEHOLDER = "egress-placeholder"
 """What an agent holds in place of a key; most take any text for one."""
@@ -44,3 +44,13 @@ def of_model(model: str, known: Collection[str]) -> str:
             )
         )
     return name
+
+
+def refuse_both(agent: AgentProvider, one: str, other: str, why: str) -> None:
+    """PlanError when the profile names two ways of access of which an agent can use one."""
+    if getattr(agent, one) and getattr(agent, other):
+        raise PlanError(
+            Problem(
+                what=f"{one} and {other} contradict each other: {why}", fix="remove one of them from agent_provider"
+            )
+        )

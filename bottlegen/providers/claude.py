@@ -2,7 +2,7 @@
 
 import json
 
-from bottlegen.errors import PlanError, Problem
+from bottlegen.apis import PLACEHOLDER, refuse_both
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import (
@@ -22,8 +22,6 @@ credentials: tuple[Credential, ...] = (
     Credential(field="auth_token", name="BOT_BOTTLE_CLAUDE_OAUTH_TOKEN", about="subscription: claude setup-token"),
     Credential(field="api_key", name="ANTHROPIC_API_KEY", about="key of the Anthropic API"),
 )
-
-PLACEHOLDER = "egress-placeholder"
 
 _TOKEN_ENV = "CLAUDE_CODE_OAUTH_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -88,13 +86,7 @@ def _credential(agent: AgentProvider) -> tuple[Auth | None, str]:
 
     A key has a header of its own: injected as the other, the placeholder would go out beside it.
     """
-    if agent.auth_token and agent.api_key:
-        raise PlanError(
-            Problem(
-                what="auth_token and api_key contradict each other: one is a subscription's, one is paid by use",
-                fix="remove one of them from agent_provider",
-            )
-        )
+    refuse_both(agent, "auth_token", "api_key", "one is a subscription's, one is paid by use")
     if agent.api_key:
         return Auth(token_ref=agent.api_key, scheme="", header="x-api-key"), _KEY_ENV
     return (Auth(token_ref=agent.auth_token), _TOKEN_ENV) if agent.auth_token else (None, "")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from bottlegen.apis import APIS
-from bottlegen.errors import PlanError, Problem, SecretError, Where
+from bottlegen.apis import APIS, refuse_both
+from bottlegen.errors import Problem, SecretError, Where
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import (
@@ -80,13 +80,7 @@ _KEY_AUTH = json.dumps({"OPENAI_API_KEY": _NOT_A_TOKEN}) + "\n"
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     """Never sets OPENAI_API_KEY: it would force API-key mode instead of the ChatGPT login, and where that mode is
     meant, an interactive start does not go by it (0.169.0)."""
-    if agent.forward_host_credentials and agent.api_key:
-        raise PlanError(
-            Problem(
-                what="forward_host_credentials and api_key contradict each other: one is a login, one is paid by use",
-                fix="remove one of them from agent_provider",
-            )
-        )
+    refuse_both(agent, "forward_host_credentials", "api_key", "one is a login, one is paid by use")
     return ProvisionPlan(
         image=Image(
             context="images/agent",

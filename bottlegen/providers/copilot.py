@@ -2,8 +2,7 @@
 
 import json
 
-from bottlegen.apis import APIS, PLACEHOLDER, of_model
-from bottlegen.errors import PlanError, Problem
+from bottlegen.apis import APIS, PLACEHOLDER, of_model, refuse_both
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import WORKSPACE, AgentFile, AgentProvider, Auth, Credential, Image, ProvisionPlan, Route
@@ -34,13 +33,7 @@ _TYPES = {"anthropic": "https://api.anthropic.com", "openai": "https://api.opena
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     """`auth_token` names a GitHub token, `api_key` a key of another API instead of GitHub's; without either the user
     logs in inside the bottle and the agent's own token passes untouched."""
-    if agent.auth_token and agent.api_key:
-        raise PlanError(
-            Problem(
-                what="auth_token and api_key contradict each other: one is for GitHub's models, one for another API's",
-                fix="remove one of them from agent_provider",
-            )
-        )
+    refuse_both(agent, "auth_token", "api_key", "one is for GitHub's models, one for another API's")
     routes, secret_env, env = _own_api(agent) if agent.api_key else _github(agent)
     return ProvisionPlan(
         image=Image(context="images/agent", base=pins.base, artifacts=pins.artifacts("copilot", agent.version)),

@@ -3,7 +3,11 @@
 import json
 from typing import Never
 
+import pytest
+
 from bottlegen import pins
+from bottlegen.apis import PLACEHOLDER
+from bottlegen.errors import PlanError
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.plan import WORKSPACE, AgentProvider, Auth, ProvisionPlan
 from bottlegen.providers import PROVIDERS
@@ -63,3 +67,18 @@ def test_command_is_the_profiles_when_it_names_one() -> None:
     assert _plan().command == ("claude",)
     named = CLAUDE.provision(AgentProvider(template="claude", command=("claude", "--resume")), pins.load())
     assert named.command == ("claude", "--resume")
+
+
+def test_a_key_goes_in_its_own_header_and_its_question_is_answered() -> None:
+    plan = CLAUDE.provision(AgentProvider(template="claude", api_key="A_KEY"), pins.load())
+    (route,) = plan.egress_routes
+    assert route.auth == Auth(token_ref="A_KEY", scheme="", header="x-api-key")
+    assert dict(plan.env)["ANTHROPIC_API_KEY"] == PLACEHOLDER
+    assert "CLAUDE_CODE_OAUTH_TOKEN" not in dict(plan.env)
+    state = json.loads(next(file.content for file in plan.files if file.path == ".claude.json"))
+    assert state["customApiKeyResponses"]["approved"] == [PLACEHOLDER[-20:]]
+
+
+def test_a_key_and_a_token_contradict() -> None:
+    with pytest.raises(PlanError, match="auth_token and api_key contradict each other"):
+        CLAUDE.provision(AgentProvider(template="claude", auth_token="A", api_key="B"), pins.load())

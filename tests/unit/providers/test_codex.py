@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bottlegen import pins
-from bottlegen.errors import SecretError
+from bottlegen.errors import PlanError, SecretError
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.plan import MATERIAL, WORKSPACE, AgentProvider, Auth
 from bottlegen.providers import PROVIDERS
@@ -249,3 +249,18 @@ def test_command_and_version_are_the_profiles_when_it_names_them() -> None:
     version = plan.image.artifacts[0].version
     named = CODEX.provision(AgentProvider(template="codex", version=version, command=("codex", "exec")), pins.load())
     assert (named.command, named.image) == (("codex", "exec"), plan.image)
+
+
+def test_a_key_is_for_its_api_alone_and_the_login_file_says_it_is_none() -> None:
+    plan = CODEX.provision(AgentProvider(template="codex", api_key="A_KEY", model="gpt-5.5"), pins.load())
+    (route,) = plan.egress_routes
+    assert (route.host, route.auth) == ("api.openai.com", Auth(token_ref="A_KEY"))
+    auth = next(file for file in plan.files if file.path == ".codex/auth.json")
+    assert (json.loads(auth.content), auth.keep) == ({"OPENAI_API_KEY": "egress-placeholder"}, False)
+    config = next(file.content for file in plan.files if file.path == ".codex/config.toml")
+    assert config.startswith('model = "gpt-5.5"\n')
+
+
+def test_a_key_and_a_login_contradict() -> None:
+    with pytest.raises(PlanError, match="forward_host_credentials and api_key contradict each other"):
+        CODEX.provision(AgentProvider(template="codex", forward_host_credentials=True, api_key="A"), pins.load())

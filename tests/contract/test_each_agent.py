@@ -18,7 +18,7 @@ from runtime.base import LaunchSpec
 from runtime.progress import make_progress
 from tests.contract import screen
 from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
-from tests.contract.bottle import make_runtime
+from tests.contract.bottle import CACHE, make_runtime
 from tests.contract.screen import Screen
 
 pytestmark = pytest.mark.agents
@@ -42,6 +42,8 @@ def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name
     made = bundle.read(GOLDEN / name / "bundle")
     tokens = json.loads(made.data("tokens.json"))
     arena.secret_env = dict.fromkeys(tokens.values(), secret)
+    if "login" in case:
+        _log_in(arena, case["login"], secret)
     arena.pretend(expected=_expected(case, secret))
     have_image(arena.runtime, name)
     profile = str(GOLDEN / name / "profile.toml")
@@ -56,6 +58,15 @@ def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name
 
     _start_asks_nothing(arena, name, tuple(made.manifest.services["agent"].command))
     assert not [seen for seen in arena.provider.seen if PLACEHOLDER in str(seen.headers) + seen.path]
+
+
+def _log_in(arena: Arena, login: dict[str, str], secret: str) -> None:  # noqa: F811
+    """Leave a login in a home of the host's own, beside the machine's downloads."""
+    home = arena.folder / "home"
+    path = home / login["path"]
+    path.parent.mkdir(parents=True)
+    path.write_text(login["content"].replace("SECRET", secret))
+    arena.secret_env |= {"HOME": str(home), "XDG_CACHE_HOME": str(CACHE.parent)}
 
 
 def _expected(case: dict[str, Any], secret: str) -> dict[str, str]:

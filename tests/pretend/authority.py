@@ -19,6 +19,7 @@ HOSTS = (
     "api.anthropic.com",
     "platform.claude.com",
     "generativelanguage.googleapis.com",
+    "cloudcode-pa.googleapis.com",
     "dashscope.aliyuncs.com",
     "openrouter.ai",
     "ampcode.com",

@@ -9,6 +9,13 @@ Event = dict[str, Any]
 _USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 _LONGEST_OUTPUT = 64000
 
+CODE_ASSIST: Mapping[str, Any] = {
+    "currentTier": {"id": "free-tier", "name": "pretend"},
+    "allowedTiers": [{"id": "free-tier", "name": "pretend", "isDefault": True}],
+    "cloudaicompanionProject": "pretend-project",
+}
+"""What a Google login is allowed, as Code Assist says it before the first turn."""
+
 
 def chat(text: str, model: str) -> list[Event]:
     """Chat completion chunks of an answer in words; usage comes last, beside no choice."""

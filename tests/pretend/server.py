@@ -107,6 +107,7 @@ class PretendProvider:
             "api.anthropic.com": self._anthropic,
             "api.openai.com": self._openai,
             "generativelanguage.googleapis.com": self._google,
+            "cloudcode-pa.googleapis.com": self._code_assist,
             "dashscope.aliyuncs.com": self._openai,
             "openrouter.ai": self._openai,
             "api.github.com": self._github,
@@ -164,6 +165,15 @@ class PretendProvider:
         if request.path.endswith(":streamGenerateContent"):
             return await _send(request, formats.data([answer]))
         return web.json_response(answer)
+
+    async def _code_assist(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The same for who is logged in: wrapped, and after the tier is known."""
+        answer = {"response": formats.generated(self.pretence.reply)}
+        if request.path.endswith(":streamGenerateContent"):
+            return await _send(request, formats.data([answer]))
+        if request.path.endswith(":loadCodeAssist"):
+            return web.json_response(formats.CODE_ASSIST)
+        return web.json_response(answer if request.path.endswith(":generateContent") else {})
 
     async def _github(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/copilot_internal/user":

@@ -8,6 +8,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -178,12 +179,35 @@ def diff(
     )
 
 
+@user_task(
+    help={
+        "profile": _PROFILE,
+        "bundle": "instead: the folder of a bundle",
+        "format": "svg, or mermaid for Markdown pages",
+        "out": "write to this file instead of the terminal",
+    }
+)
+def graph(_: "Context", profile: str = "", bundle: str = "", format: str = "svg", out: str = "") -> None:  # noqa: A002
+    """
+    The bottle as a picture: agent, sidecars, the hosts it may reach, by credential, and what is to be inspected.
+
+    Same profile, same bytes: it can be committed beside the profile.
+
+      invoke graph --profile codex --out codex.svg
+      invoke graph --profile codex --format mermaid
+    """
+    from runtime.graph import draw
+
+    draw(profile, bundle, form=format, out=out, cwd=Path.cwd())
+
+
 @user_task(help={"profile": _PROFILE, "request": "METHOD and URL, or a URL for a GET", "json": _JSON})
 def explain(_: "Context", profile: str = "", request: str = "", json: bool = False) -> int:
     """
     Whether a request would pass, by which line of which file, and with which credential. Status 0 yes, 2 no.
 
       invoke explain --profile codex --request "POST https://api.github.com/repos/a/b"
+      bottlegen explain --profile codex POST https://api.github.com/repos/a/b
     """
     from runtime.explain import explain_request
 
@@ -378,7 +402,25 @@ def _parse_and_run() -> None:
         binary_names=["bottlegen"],
         namespace=collection(),
         version=__version__,
-    ).run()
+    ).run(_joined_request(sys.argv))
+
+
+def _joined_request(argv: list[str]) -> list[str]:
+    """`explain … METHOD URL` as `explain … --request "METHOD URL"`: invoke takes a bare word for another task."""
+    if argv[1:2] != ["explain"] or not any("://" in word for word in argv):
+        return argv
+    words = iter(argv[2:])
+    options, bare = [], []
+    for word in words:
+        if word in _EXPLAIN_VALUES:
+            options += [word, *islice(words, 1)]
+        else:
+            (options if word.startswith("-") else bare).append(word)
+    return [*argv[:2], *options, *(["--request", " ".join(bare)] if bare else [])]
+
+
+_EXPLAIN_VALUES = ("--profile", "-p", "--request", "-r")
+"""Options of `explain` whose value is the next word."""
 
 
 if __name__ == "__main__":

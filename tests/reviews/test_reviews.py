@@ -11,8 +11,9 @@ import pytest
 
 from bottlegen.authority import authority
 from bottlegen.bundle import Bundle
-from bottlegen.diff import compare, file_changes, verdict
+from bottlegen.diff import compare, file_changes, verdict, widened
 from bottlegen.diff_text import Page, Side, document, markdown, terminal
+from bottlegen.picture import picture
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
 
@@ -23,13 +24,15 @@ CASES = sorted(path.parent for path in HERE.glob("*/before.toml"))
 def page(case: Path, *, files: bool = False) -> Page:
     """Both sides are read as the profile `dev`, as it was and as it is."""
     before, after = (_built(case / name) for name in ("before.toml", "after.toml"))
-    changes = compare(authority(before), authority(after))
+    after_authority = authority(after)
+    changes = compare(authority(before), after_authority)
     return Page(
         name="dev",
         before=Side(label="profiles/dev.toml at main", hash=before.hash),
         after=Side(label="profiles/dev.toml", hash=after.hash),
         changes=changes,
         files=file_changes(before, after) if files else (),
+        drawn=picture(after_authority, widened(changes)) if changes else None,
     )
 
 

@@ -1,0 +1,75 @@
+"""What a comparison or a picture is of: a profile as it stands or stood, or a bundle in a folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bottlegen.authority import Authority, authority, authority_of, enforces_its_routes
+from bottlegen.bundle import MANIFEST, Bundle, read
+from bottlegen.errors import BundleError, UsageError
+from bottlegen.locate import SUFFIXES, Place, locate
+from bottlegen.pins import load as load_pins
+from bottlegen.pipeline import Preview, load_profile, preview
+from runtime.build import shown
+from runtime.revision import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """One side. `made` is None for a bottle that is not there; its bundle is rendered only when asked for."""
+
+    label: str
+    made: Preview | Bundle | None
+
+    @property
+    def bundle(self) -> Bundle | None:
+        return self.made.bundle if isinstance(self.made, Preview) else self.made
+
+    @property
+    def hash(self) -> str:
+        """Empty for a bottle that is not there."""
+        bundle = self.bundle
+        return bundle.hash if bundle else ""
+
+    @property
+    def authority(self) -> Authority | None:
+        if isinstance(self.made, Preview):
+            return authority_of(self.made)
+        return authority(self.made) if self.made else None
+
+
+def given(asked: str, cwd: Path) -> Made:
+    """A folder with a bundle as it is; everything else is a profile, by name or path."""
+    folder = cwd / asked
+    if (folder / MANIFEST).is_file():
+        return Made(label=shown(folder), made=_sound(read(folder), shown(folder)))
+    return as_it_is(locate(asked, cwd))
+
+
+def as_it_is(place: Place) -> Made:
+    return Made(label=shown(place.profile), made=preview(load_profile(shown(place.profile)), load_pins()))
+
+
+def as_it_was(past: Revision, place: Place) -> Made:
+    """The profile of that place as it was, in whichever form it was written then."""
+    path = place.profile.resolve()
+    try:
+        inside = path.relative_to(past.root.resolve())
+    except ValueError:
+        raise UsageError(f"'{path}' is outside of '{past.root}'", fix="compare: --from A --to B") from None
+    spellings = (inside, *(inside.with_suffix(suffix) for suffix in SUFFIXES))
+    then = next((name for name in spellings if past.holds(name.as_posix())), None)
+    label = f"{inside.as_posix()} at {past.label}"
+    if then is None:
+        return Made(label=f"nothing: no {label}", made=None)
+    return Made(label=label, made=preview(load_profile(then.as_posix(), past.read), load_pins()))
+
+
+def _sound(bundle: Bundle, label: str) -> Bundle:
+    """`bundle`, whose routes can be believed: what enforces them is made of them."""
+    authority(bundle)  # refuses files that cannot be understood
+    if not enforces_its_routes(bundle):
+        raise BundleError(
+            f"the sidecar's config in '{label}' is not what this bottlegen makes of its routes.json",
+            fix="bottlegen build, or compare profiles: --profile NAME --against REVISION",
+        )
+    return bundle

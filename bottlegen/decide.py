@@ -20,7 +20,7 @@ HTTP1_METHODS = frozenset({
     "MKCALENDAR", "MKCOL", "MOVE", "MSEARCH", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE",
     "PUT", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
 })  # fmt: skip
-"""What Envoy's parser of HTTP/1.1 takes for a method (isMethodValid in its balsa_parser.cc); HTTP/2 has no such list."""
+"""What Envoy's parser of HTTP/1.1 takes (isMethodValid in its balsa_parser.cc); HTTP/2 has no such list."""
 
 _TARGET = re.compile(r"/[!-\"$-~]*")  # what the HTTP/1.1 codec takes: printable ASCII without '#'
 _PIECE = re.compile(r"%([0-9A-Fa-f]{2})|.", re.DOTALL)

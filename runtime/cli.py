@@ -410,7 +410,8 @@ def _joined_request(argv: list[str]) -> list[str]:
     if argv[1:2] != ["explain"] or not any("://" in word for word in argv):
         return argv
     words = iter(argv[2:])
-    options, bare = [], []
+    options: list[str] = []
+    bare: list[str] = []
     for word in words:
         if word in _EXPLAIN_VALUES:
             options += [word, *islice(words, 1)]

@@ -15,7 +15,7 @@ FORMAT = 1
 """Counts changes of the JSON form; docs/diff.md describes it."""
 
 _HEADS: dict[Kind, str] = {"widens": "WIDENS", "narrows": "narrows", "other": "other"}
-_MAX_MARKDOWN = 60_000
+MAX_MARKDOWN = 60_000
 """A comment on GitHub holds 65,536 characters."""
 
 
@@ -67,12 +67,12 @@ def _by_area(changes: Sequence[Change]) -> Iterator[str]:
         area = change.area
 
 
-def markdown(page: Page) -> str:
-    """What widens is in sight, the rest folds; what does not fit into a comment is left out, what widens last."""
-    lines = [f"### {_code(summary(page))}", "", f"{_code(page.before.label)} → {_code(page.after.label)}"]
-    room = _MAX_MARKDOWN - len("\n".join(lines))
+def markdown(page: Page, limit: int = MAX_MARKDOWN) -> str:
+    """What widens is in sight, the rest folds; what is beyond `limit` letters is left out, what widens last."""
+    lines = [f"### {code(summary(page))}", "", f"{code(page.before.label)} → {code(page.after.label)}"]
+    room = limit - len("\n".join(lines))
     for kind, changes in _by_kind(page.changes):
-        rows = _fitting([f"- {change.area}: {_code(change.text)}" for change in changes], room)
+        rows = _fitting([f"- {change.area}: {code(change.text)}" for change in changes], room)
         if kind == "widens":
             lines += ["", "**WIDENS**", "", *rows]
         else:
@@ -112,7 +112,7 @@ def _files(files: tuple[FileChange, ...]) -> Iterator[str]:
         yield from (f"{fence}diff", *map(_printable, file.text.splitlines()), fence)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Text that a profile may have chosen, as text: no markup and no mention comes out of it."""
     text = _printable(text)
     fence = "`" * (_longest_run(text) + 1)

@@ -181,6 +181,30 @@ def diff(
 
 @user_task(
     help={
+        "against": "what it was in this git revision (default: in CI the request's base, else where HEAD left main)",
+        "label": "widening is meant when the pull or merge request has this label",
+        "trailer": "widening is meant when a commit message ends with this trailer and a reason",
+        "out": "also write the page to this file",
+        "post": "also put it into one comment on the request of this CI job",
+    }
+)
+def review(
+    _: "Context", against: str = "", label: str = "", trailer: str = "", out: str = "", post: bool = False
+) -> int:
+    """
+    For CI: all profiles' changes as Markdown. Status 3: a widening that nobody said is meant; 13: stale bundles.
+
+      invoke review
+      invoke review --label bottle-widens --post
+    """
+    from runtime.review import ReviewRequest
+    from runtime.review import review as review_all
+
+    return review_all(ReviewRequest(against=against, label=label, trailer=trailer, out=out, post=post), Path.cwd())
+
+
+@user_task(
+    help={
         "profile": _PROFILE,
         "bundle": "instead: the folder of a bundle",
         "format": "svg, or mermaid for Markdown pages",

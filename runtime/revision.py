@@ -1,6 +1,7 @@
 """Files as they are in a commit, read from git's store: no checkout, no index and no hook is touched."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ _QUIET = {
 _PLAIN = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 """Nothing that the repository's own settings name is started, should a command ever come to it."""
 
+_TRAILER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _KINDS = ("remotes", "heads", "tags")
 _MAX_FILES = 2000
 
@@ -73,6 +75,22 @@ class Revision:
             found[name] = (mode == "100755", out[at : at + size])
             at += size + 1
         return found
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """The names in the folder `path`; empty when there is none."""
+        try:
+            listed = _git(self.root, "ls-tree", "--name-only", "-z", f"{self.commit}:{path}")
+        except OSError:
+            return ()
+        return tuple(name for name in listed.decode("utf-8", "replace").split("\0") if name)
+
+    def with_trailer(self, name: str) -> str:
+        """A commit since then, of those that HEAD has, whose message ends with the trailer `name` and some value."""
+        if not _TRAILER.fullmatch(name):
+            raise UsageError(f"{shown(name)} is no trailer", fix="--trailer Bottle-Widens")
+        form = f"--format=%H %(trailers:key={name},valueonly,unfold,separator=%x20)"
+        lines = _try(self.root, "log", "--no-show-signature", "--no-patch", form, f"{self.commit}..HEAD").splitlines()
+        return next((words[0] for line in lines if len(words := line.split()) > 1), "")
 
     def holds(self, path: str) -> bool:
         try:

@@ -29,7 +29,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Everything that a page shows; `files` empty when they are not asked for, `drawn` is what comes after."""
+    """Everything that a page shows; `files` empty when they are not asked for, `drawn` is what comes after.
+
+    `alike` when also the bytes of both bundles are the same.
+    """
 
     name: str
     before: Side
@@ -37,13 +40,13 @@ class Page:
     changes: tuple[Change, ...]
     files: tuple[FileChange, ...] = ()
     drawn: Picture | None = None
+    alike: bool = True
 
 
 def summary(page: Page) -> str:
     """One line: how many changes of each kind."""
     if not page.changes:
-        same = page.before.hash == page.after.hash
-        return f"{page.name}: permits the same" + ("" if same else ", in other bytes")
+        return f"{page.name}: permits the same" + ("" if page.alike else ", in other bytes")
     counts = {kind: sum(change.kind == kind for change in page.changes) for kind in KINDS}
     words = {"widens": "WIDENS", "narrows": "narrows", "other": "other"}
     return f"{page.name}: " + ", ".join(f"{counts[kind]} {words[kind]}" for kind in KINDS if counts[kind])

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from bottlegen.picture import NO_CREDENTIAL, Card, Host, Picture
+from bottlegen.wording import seen
 
 _HOSTS_A_NODE = 8
 _MAX_LABEL = 1200
@@ -73,5 +74,5 @@ def _label(lines: list[str]) -> str:
 
 def text(line: str) -> str:
     """`line` inside of quotes of a flowchart, each character as itself or as its number."""
-    cut = line if len(line) <= _MAX_LABEL else line[: _MAX_LABEL - 1] + "…"
+    cut = seen(line if len(line) <= _MAX_LABEL else line[: _MAX_LABEL - 1] + "…")
     return _OPEN.sub(lambda found: f"#{ord(found[0])};", cut)

@@ -183,7 +183,7 @@ def _text(text: str, style: str, x: int, y: int) -> str:
 
 
 def _head(name: str, width: int, height: int) -> Iterator[str]:
-    title = html.escape(f"bottle {name}")
+    title = html.escape(seen(f"bottle {name}"))
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="{title}">'

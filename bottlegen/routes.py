@@ -66,12 +66,13 @@ def compile_routes(routes: Iterable[Route], tokens: Sequence[Token] = ()) -> Rou
     """Merge routes from every source; PlanError lists each pair that contradicts."""
     by_path, held = compile_tokens(tokens)
     merged = _merge_equal((*routes, *gh_routes(tokens)))
-    problems = [problem for group in _by_host(merged) for problem in _conflicts(group)]
+    groups = _by_host(merged)
+    problems = [problem for group in groups for problem in _conflicts(group)]
     if problems:
         raise PlanError(problems)
     slots = _slots(merged)
     names = {(slot.token_ref, slot.header, slot.scheme): slot.name for slot in slots}
-    hosts = tuple(_host_rules(group, names) for group in _by_host(merged))
+    hosts = tuple(_host_rules(group, names) for group in groups)
     agreed = {(rules.host, rules.port): rules.tls_passthrough for rules in hosts}
     return RouteSet(
         hosts=hosts,

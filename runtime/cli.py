@@ -4,55 +4,20 @@ The same collection serves `invoke` (through tasks.py) and the console script `b
 is imported inside the tasks, so that `--help` and completion stay quick; invoke itself only where its parser is needed.
 """
 
-import functools
-import os
 import sys
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from bottlegen.errors import BottlegenError, UsageError
+from bottlegen.errors import UsageError
+from runtime import review_tasks  # noqa: F401 - its tasks are listed with those here
+from runtime.task import JSON, PROFILE, TASKS, user_task
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.context import Context
 
-_TASKS: list[tuple[Callable[..., None], dict[str, Any]]] = []
-
-
-def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
-    """A task behind the one place that catches: a user's mistake is printed and becomes its exit status."""
-
-    def wrap(function: Callable[..., int | None]) -> Any:
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> None:
-            sys.dont_write_bytecode = False  # invoke switches it on, which would compile every lazy import at each run
-            try:
-                status = function(*args, **kwargs)
-            except BottlegenError as e:
-                _fail(e)
-            except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
-                sys.exit(130)
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(141)
-            if status:
-                sys.exit(status)
-
-        _TASKS.append((guarded, options))
-        return guarded
-
-    return wrap
-
-
-def _fail(error: BottlegenError) -> NoReturn:
-    text = str(error)
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        text = text.replace("error:", "\x1b[1;31merror:\x1b[0m").replace("  fix:", "  \x1b[32mfix:\x1b[0m")
-    print(text, file=sys.stderr)
-    sys.exit(error.exit_code)
+_NAME = "name of the bottle; needed only when several are up"
 
 
 def _after_dashes() -> tuple[str, ...]:
@@ -60,18 +25,13 @@ def _after_dashes() -> tuple[str, ...]:
     return tuple(sys.argv[sys.argv.index("--") + 1 :]) if "--" in sys.argv else ()
 
 
-_PROFILE = "name of a profile (./profiles upward, then those that ship with bottlegen), or a path to one"
-_NAME = "name of the bottle; needed only when several are up"
-_JSON = "print JSON for programs"
-
-
 @user_task(
     help={
-        "profile": "only this one: " + _PROFILE,
+        "profile": "only this one: " + PROFILE,
         "all": "every profile of the folder (the default)",
         "check": "write nothing; status 13 and what differs when a committed bundle is stale or altered",
         "out": "write below this folder instead of bundles/",
-        "json": _JSON,
+        "json": JSON,
     }
 )
 def build(
@@ -97,7 +57,7 @@ def build(
     return build_bundles(profile, check=check, out=out, as_json=json, cwd=Path.cwd())
 
 
-@user_task(help={"profile": _PROFILE, "json": _JSON})
+@user_task(help={"profile": PROFILE, "json": JSON})
 def show(_: "Context", profile: str = "", json: bool = False) -> None:
     """
     What the agent will see and may reach: env, routes, credentials' slots, sidecars, limits, hash. Starts nothing.
@@ -111,7 +71,7 @@ def show(_: "Context", profile: str = "", json: bool = False) -> None:
 
 @user_task(
     name="hash",
-    help={"profile": _PROFILE, "nix": "also in Nix's base-32, and the path that `nix store add-path` would give"},
+    help={"profile": PROFILE, "nix": "also in Nix's base-32, and the path that `nix store add-path` would give"},
 )
 def hash_(_: "Context", profile: str = "", nix: bool = False) -> None:
     """
@@ -141,112 +101,13 @@ def verify(_: "Context", bundle: str = "") -> None:
 
 @user_task(
     help={
-        "profile": "what it is now: " + _PROFILE,
-        "against": "what it was in this git revision (default: where HEAD left the main branch)",
-        "from": "instead of both: a profile's name or path, or the folder of a bundle",
-        "to": "what to compare that one with",
-        "format": "terminal, markdown (for a pull request) or json",
-        "files": "also how the files of the bundle differ",
-        "fail-on": "widen: status 3 when the agent may do more than before",
-    },
-)
-def diff(
-    _: "Context",
-    profile: str = "",
-    against: str = "",
-    from_: str = "",
-    to: str = "",
-    format: str = "terminal",  # noqa: A002 - the option's name
-    files: bool = False,
-    fail_on: str = "",
-) -> int:
-    """
-    What a change lets the agent do. Status 0: nothing; 2: differences; 3: see --fail-on.
-
-    Both sides are built by this bottlegen from the files as they are, or were; nothing is checked out or written.
-
-      invoke diff --profile codex
-      invoke diff --profile codex --against v1.2 --format markdown
-      invoke diff --from bundles/codex --to profiles/codex.toml --files
-    """
-    from runtime.diff import DiffRequest, show_diff
-
-    return show_diff(
-        DiffRequest(
-            profile=profile, against=against, before=from_, after=to, format=format, files=files, fail_on=fail_on
-        ),
-        Path.cwd(),
-    )
-
-
-@user_task(
-    help={
-        "against": "what it was in this git revision (default: in CI the request's base, else where HEAD left main)",
-        "label": "widening is meant when the pull or merge request has this label",
-        "trailer": "widening is meant when a commit message ends with this trailer and a reason",
-        "out": "also write the page to this file",
-        "post": "also put it into one comment on the request of this CI job",
-    }
-)
-def review(
-    _: "Context", against: str = "", label: str = "", trailer: str = "", out: str = "", post: bool = False
-) -> int:
-    """
-    For CI: all profiles' changes as Markdown. Status 3: a widening that nobody said is meant; 13: stale bundles.
-
-      invoke review
-      invoke review --label bottle-widens --post
-    """
-    from runtime.review import ReviewRequest
-    from runtime.review import review as review_all
-
-    return review_all(ReviewRequest(against=against, label=label, trailer=trailer, out=out, post=post), Path.cwd())
-
-
-@user_task(
-    help={
-        "profile": _PROFILE,
-        "bundle": "instead: the folder of a bundle",
-        "format": "svg, or mermaid for Markdown pages",
-        "out": "write to this file instead of the terminal",
-    }
-)
-def graph(_: "Context", profile: str = "", bundle: str = "", format: str = "svg", out: str = "") -> None:  # noqa: A002
-    """
-    The bottle as a picture: agent, sidecars, the hosts it may reach, by credential, and what is to be inspected.
-
-    Same profile, same bytes: it can be committed beside the profile.
-
-      invoke graph --profile codex --out codex.svg
-      invoke graph --profile codex --format mermaid
-    """
-    from runtime.graph import draw
-
-    draw(profile, bundle, form=format, out=out, cwd=Path.cwd())
-
-
-@user_task(help={"profile": _PROFILE, "request": "METHOD and URL, or a URL for a GET", "json": _JSON})
-def explain(_: "Context", profile: str = "", request: str = "", json: bool = False) -> int:
-    """
-    Whether a request would pass, by which line of which file, and with which credential. Status 0 yes, 2 no.
-
-      invoke explain --profile codex --request "POST https://api.github.com/repos/a/b"
-      bottlegen explain --profile codex POST https://api.github.com/repos/a/b
-    """
-    from runtime.explain import explain_request
-
-    return explain_request(profile, request, as_json=json, cwd=Path.cwd())
-
-
-@user_task(
-    help={
-        "profile": _PROFILE,
+        "profile": PROFILE,
         "name": "name of the bottle (default: the profile's); several may run at once",
         "dev": "run the profile as it is now instead of its committed bundle",
         "detach": "leave it running and come back; see attach",
         "workspace": "folder that the agent works in (default: the git repository around here, else here)",
         "runtime": "docker, bubblewrap or auto; default from the profile, then host.toml",
-        "json": _JSON + " (with --detach)",
+        "json": JSON + " (with --detach)",
     },
 )
 def up(
@@ -345,7 +206,7 @@ def logs(
     show_logs(name, follow=follow, audit=audit, as_json=json)
 
 
-@user_task(help={"json": _JSON})
+@user_task(help={"json": JSON})
 def ps(_: "Context", json: bool = False) -> None:
     """
     List the bottles of this host, half-made and orphaned ones too.
@@ -391,7 +252,7 @@ def collection() -> "Collection":
     from invoke.collection import Collection
     from invoke.tasks import task
 
-    return Collection(*(task(function, **options) for function, options in _TASKS))
+    return Collection(*(task(function, **options) for function, options in TASKS))
 
 
 def main() -> None:

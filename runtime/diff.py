@@ -44,13 +44,14 @@ def show_diff(request: DiffRequest, cwd: Path) -> int:
     before, after = _sides(request, cwd)
     old, new = before.authority, after.authority
     changes = compare(old, new)
-    hashed = request.format == "json" or not changes  # else nobody waits for thousands of routes to be rendered
+    hashed = request.format == "json"  # else nobody waits for thousands of routes to be rendered
     page = Page(
         name=new.name if new else "",
         before=Side(label=before.label, hash=before.hash if hashed else ""),
         after=Side(label=after.label, hash=after.hash if hashed else ""),
         changes=changes,
         files=file_changes(before.bundle, after.bundle) if request.files else (),
+        alike=bool(changes) or before.is_alike(after),
         drawn=picture(new, widened(changes)) if new and changes else None,
     )
     _show(_FORMATS[request.format](page), coloured=request.format == "terminal")

@@ -30,6 +30,13 @@ class Made:
         bundle = self.bundle
         return bundle.hash if bundle else ""
 
+    def is_alike(self, other: "Made") -> bool:
+        """Whether both bundles are the same bytes; two that are made now are, when what they are rendered from is."""
+        mine, theirs = self.made, other.made
+        if isinstance(mine, Preview) and isinstance(theirs, Preview):
+            return (mine.routes, dict(mine.unrouted.files)) == (theirs.routes, dict(theirs.unrouted.files))
+        return self.hash == other.hash
+
     @property
     def authority(self) -> Authority | None:
         if isinstance(self.made, Preview):

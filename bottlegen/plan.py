@@ -185,7 +185,7 @@ def _no_files() -> tuple[RenderedFile, ...]:
 class SidecarPlan:
     """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes; `env` holds no secret.
 
-    `routed` renders those files that hold routes: where there are thousands it takes long, and not everybody wants them.
+    `routed` renders those files that hold routes: with thousands it takes long, and not everybody wants them.
     """
 
     name: str

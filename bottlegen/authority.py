@@ -163,26 +163,31 @@ def authority(bundle: Bundle) -> Authority:
 
 def authority_of(view: Preview) -> Authority:
     """The same of a bundle that is not rendered: it takes a fraction of the time where there are many routes."""
-    slots = {slot.name: slot for slot in view.routes.slots}
-    hosts = tuple(
-        HostGrants(
-            host=rules.host,
-            port=rules.port,
-            grants=tuple(sorted({_granted(rule, slots) for rule in rules.rules}, key=_order)),
-            inspected=not rules.tls_passthrough,
-        )
-        for rules in view.routes.hosts
+    credentials = {
+        slot.name: Credential(token_ref=slot.token_ref, header=slot.header, scheme=slot.scheme)
+        for slot in view.routes.slots
+    }
+    found: dict[tuple[str, int], tuple[set[Grant], set[bool]]] = {}
+    for rules in view.routes.hosts:
+        grants, passed = found.setdefault((rules.host, rules.port), (set(), set()))
+        passed.add(rules.tls_passthrough)
+        grants |= {
+            Grant(methods=rule.methods, paths=tuple(sorted(rule.paths)), credential=credentials.get(rule.slot))
+            for rule in rules.rules
+        }
+    for token in view.routes.tokens:
+        grants, passed = found.setdefault((token.host, token.port), (set(), set()))
+        passed.add(token.tls_passthrough)
+        grants.add(Grant(methods=(), paths=_paths_below(token), credential=credentials[token.slot]))
+    hosts = (
+        HostGrants(host=host, port=port, grants=tuple(sorted(grants, key=_order)), inspected=True not in passed)
+        for (host, port), (grants, passed) in sorted(found.items())
     )
-    return _authority(view.unrouted.manifest, hosts, dict(view.whole_env))
+    return _authority(view.unrouted.manifest, tuple(hosts), dict(view.whole_env))
 
 
-def _granted(rule: Rule, slots: Mapping[str, Slot]) -> Grant:
-    slot = slots[rule.slot] if rule.slot else None
-    return Grant(
-        methods=rule.methods,
-        paths=tuple(sorted(rule.paths)),
-        credential=Credential(token_ref=slot.token_ref, header=slot.header, scheme=slot.scheme) if slot else None,
-    )
+def _paths_below(token: TokenRoute) -> tuple[PathPattern, ...]:
+    return () if token.upstream_path == "/" else (PathPattern.parse(f"{token.upstream_path}**"),)
 
 
 def _authority(manifest: Manifest, hosts: tuple[HostGrants, ...], env: Mapping[str, str]) -> Authority:
@@ -239,7 +244,7 @@ def _as_route(route: _TokenRoute) -> _Route:
         host=made.host,
         port=made.port,
         methods=[],
-        paths=[f"{made.upstream_path}**"] if made.upstream_path != "/" else [],
+        paths=list(map(str, _paths_below(made))),
         upstream=route.upstream,
         auth=route.auth,
         tls_passthrough=route.tls_passthrough,

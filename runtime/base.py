@@ -34,6 +34,7 @@ class LaunchSpec:
     `base` of every image when not empty, `image_mirror` is asked instead of Docker Hub. `terminal_env` is TERM and its
     like, the only host variables that pass. `protected` are paths below `workspace` that the agent may read and not
     change. `static_hosts` are fixed addresses of names, for sidecars that resolve names themselves.
+    `oci_runtime` is what an engine runs the agent with, its default when empty.
     """
 
     bottle: str
@@ -50,6 +51,7 @@ class LaunchSpec:
     protected: tuple[Path, ...] = ()
     static_hosts: tuple[tuple[str, str], ...] = ()
     image_mirror: str = ""
+    oci_runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ _INSTALL = "not installed? https://docs.docker.com/engine/install/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What a runtime must know of the engine. `local` is whether its bind mounts are this host's folders."""
+    """What a runtime must know of the engine. `local` is whether its bind mounts are this host's folders, `runtimes`
+    the names of the OCI runtimes that it was configured with."""
 
     api: Api
     version: tuple[int, ...]
@@ -26,6 +27,7 @@ class Engine:
     remapped: bool
     cpus: int
     cgroup_v1: bool
+    runtimes: tuple[str, ...]
 
 
 def connect(env: Mapping[str, str]) -> Engine:
@@ -49,6 +51,7 @@ def connect(env: Mapping[str, str]) -> Engine:
         remapped="name=userns" in options,
         cpus=int(info.get("NCPU") or 1),
         cgroup_v1=info.get("CgroupVersion", "1") == "1",
+        runtimes=tuple(sorted(info.get("Runtimes") or ())),
     )
 
 

@@ -54,8 +54,8 @@ class BubblewrapRuntime:
             raise RuntimeFailure(found)
         if not cgroup.possible():
             print(
-                "bubblewrap without control groups (they are root's here): limits.memory holds for each process alone,"
-                " limits.cpus not at all",
+                "bubblewrap without control groups, as this user may make none here: limits.memory holds for each"
+                " process alone, limits.cpus not at all",
                 file=sys.stderr,
             )
 

@@ -43,7 +43,7 @@ class ArtifactStore:
         path = self.path(spec)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.parent):
+            with locked(path.parent):
                 if spec.source == "go":
                     from runtime import go_program  # few bottles need it
 
@@ -94,8 +94,8 @@ class ArtifactStore:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two starts at once share one download: the second waits for the first."""
+def locked(folder: Path) -> Iterator[None]:
+    """Two starts at once share one download: the second waits for the first. The lock of who is killed is free."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

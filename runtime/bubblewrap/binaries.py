@@ -9,10 +9,11 @@ from pathlib import Path
 from bottlegen.bundle import Bundle
 from bottlegen.errors import RuntimeFailure
 from bottlegen.manifest import ArtifactSpec
-from runtime.artifacts import ArtifactStore
+from runtime.artifacts import ArtifactStore, locked
 from runtime.base import Progress
 from runtime.extract import members
 
+_NEW = ".new-"
 _MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
@@ -32,31 +33,44 @@ class Binaries:
         return target
 
     def _unpack(self, artifacts: tuple[ArtifactSpec, ...], target: Path, progress: Progress) -> None:
+        archives = [(artifact, self._fetch(artifact, progress)) for artifact in artifacts]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as made:
-                new = Path(made) / "whole"
-                for folder in (new, new / "agent", new / "agent" / "bin"):
-                    folder.mkdir()
-                    folder.chmod(0o755)  # the agent may be another user than the one whose umask this is
-                for artifact in artifacts:
-                    self._extract(artifact, new, progress)
-                _rename(new, target)
+            with locked(self._folder):
+                self._sweep()
+                if target.is_dir():  # another start was quicker, with the same content
+                    return
+                with tempfile.TemporaryDirectory(dir=self._folder, prefix=_NEW) as made:
+                    new = Path(made) / "whole"
+                    for folder in (new, new / "agent", new / "agent" / "bin"):
+                        folder.mkdir()
+                        folder.chmod(0o755)  # the agent may be another user than the one whose umask this is
+                    for artifact, archive in archives:
+                        _extract(artifact, archive, new, progress)
+                    new.rename(target)
         except OSError as e:
             raise RuntimeFailure(
                 f"cannot unpack into '{self._folder}': {e.strerror or e}", fix="check space and permissions"
             ) from e
 
-    def _extract(self, artifact: ArtifactSpec, new: Path, progress: Progress) -> None:
+    def _fetch(self, artifact: ArtifactSpec, progress: Progress) -> Path:
         with progress.step(f"download {artifact.filename}") as step:
-            archive = self._store.fetch(artifact, step)
-        with progress.step(f"unpack {artifact.filename}"):
-            for member in members(archive, artifact.members):
-                path = new / member.path
-                _make_folders(new, path.parent)
-                with path.open("xb") as out:
-                    shutil.copyfileobj(member.stream, out, 1 << 20)
-                path.chmod(0o755 if member.executable else 0o644)
+            return self._store.fetch(artifact, step)
+
+    def _sweep(self) -> None:
+        """Remove what a killed start had begun: whoever holds the lock is the only one that unpacks."""
+        for left in self._folder.glob(f"{_NEW}*"):
+            shutil.rmtree(left)
+
+
+def _extract(artifact: ArtifactSpec, archive: Path, new: Path, progress: Progress) -> None:
+    with progress.step(f"unpack {artifact.filename}"):
+        for member in members(archive, artifact.members):
+            path = new / member.path
+            _make_folders(new, path.parent)
+            with path.open("xb") as out:
+                shutil.copyfileobj(member.stream, out, 1 << 20)
+            path.chmod(0o755 if member.executable else 0o644)
 
 
 def pinned(bundle: Bundle, service: str) -> tuple[ArtifactSpec, ...]:
@@ -82,11 +96,3 @@ def _make_folders(root: Path, folder: Path) -> None:
         if part.is_relative_to(root) and not part.exists():
             part.mkdir()
             part.chmod(0o755)
-
-
-def _rename(new: Path, target: Path) -> None:
-    try:
-        new.rename(target)
-    except OSError:
-        if not target.is_dir():  # another start was quicker, with the same content
-            raise

@@ -28,6 +28,7 @@ _OUTSIDE = "outside"
 _SIDECAR_USER = (65532, 65532)
 _LAST_LINES = 15
 _PAUSE = 0.005
+_END_SECONDS = 10.0
 _FOLLOW_PAUSE = 0.1
 
 
@@ -183,7 +184,9 @@ class BubblewrapRuntime:
             terminal.join(remote, tty=remote.tty, stdin=bool(folder.told().get("stdin")), resize=remote.resize)
         if remote.left:
             return None
-        return remote.status if remote.status is not None else _status_soon(folder)
+        # Its keeper writes the end down a moment after the streams ended: who asks next must not find it running.
+        ended = _status_soon(folder)
+        return ended if remote.status is None else remote.status
 
     def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
         folder = self._folder(bottle).service(_AGENT)
@@ -305,7 +308,8 @@ def _last_lines(folder: Folder, service: str) -> str:
 
 def _status_soon(folder: Folder) -> int | None:
     """The agent's exit status, which its keeper writes a moment after the streams ended; None when it runs on."""
-    for _ in range(200):
+    end = time.monotonic() + _END_SECONDS
+    while time.monotonic() < end:
         if (status := folder.exit(_AGENT)) is not None:
             return status
         if not folder.running(_AGENT):

@@ -1,26 +1,34 @@
 """Programs of a bundle from their pinned archives, unpacked once per content into the cache, and used offline after."""
 
+from __future__ import annotations
+
 import hashlib
 import platform
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import RuntimeFailure
 from bottlegen.manifest import ArtifactSpec
-from runtime.artifacts import ArtifactStore, locked
 from runtime.base import Progress
 from runtime.extract import members
+
+if TYPE_CHECKING:
+    from runtime.artifacts import ArtifactStore
 
 _NEW = ".new-"
 _MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
 class Binaries:
-    """`folder` is where unpacked programs are, each below a name that is the hash of what it was made from."""
+    """`folder` is where unpacked programs are, each below a name that is the hash of what it was made from.
 
-    def __init__(self, folder: Path, store: ArtifactStore) -> None:
+    `store` is asked for when something is missing, and not before: the library for downloads takes a while to load."""
+
+    def __init__(self, folder: Path, store: Callable[[], ArtifactStore]) -> None:
         self._folder = folder
         self._store = store
 
@@ -33,7 +41,10 @@ class Binaries:
         return target
 
     def _unpack(self, artifacts: tuple[ArtifactSpec, ...], target: Path, progress: Progress) -> None:
-        archives = [(artifact, self._fetch(artifact, progress)) for artifact in artifacts]
+        from runtime.artifacts import locked
+
+        store = self._store()
+        archives = [(artifact, _fetch(store, artifact, progress)) for artifact in artifacts]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with locked(self._folder):
@@ -53,14 +64,15 @@ class Binaries:
                 f"cannot unpack into '{self._folder}': {e.strerror or e}", fix="check space and permissions"
             ) from e
 
-    def _fetch(self, artifact: ArtifactSpec, progress: Progress) -> Path:
-        with progress.step(f"download {artifact.filename}") as step:
-            return self._store.fetch(artifact, step)
-
     def _sweep(self) -> None:
         """Remove what a killed start had begun: whoever holds the lock is the only one that unpacks."""
         for left in self._folder.glob(f"{_NEW}*"):
             shutil.rmtree(left)
+
+
+def _fetch(store: ArtifactStore, artifact: ArtifactSpec, progress: Progress) -> Path:
+    with progress.step(f"download {artifact.filename}") as step:
+        return store.fetch(artifact, step)
 
 
 def _extract(artifact: ArtifactSpec, archive: Path, new: Path, progress: Progress) -> None:

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bottlegen.errors import Problem, RuntimeFailure
 from bottlegen.plan import HOME, MATERIAL
 from runtime import sidecars, terminal, workspace
-from runtime.artifacts import ArtifactStore
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
 from runtime.bubblewrap import cgroup, client, command, launching, records, seccomp, tools
 from runtime.bubblewrap.binaries import Binaries, pinned
@@ -21,6 +20,9 @@ from runtime.bubblewrap.launching import Service
 from runtime.bubblewrap.records import Folder
 from runtime.service_env import agent_ports, env_of, first_port, sidecar_names
 from runtime.sources import unlinked
+
+if TYPE_CHECKING:
+    from runtime.artifacts import ArtifactStore
 
 RUNTIME = "bubblewrap"
 _AGENT = "agent"
@@ -39,7 +41,7 @@ class BubblewrapRuntime:
 
     def __init__(self, env: Mapping[str, str], cache: Path, state: Path, ca_file: Path | None = None) -> None:
         self._env = env
-        self._binaries = Binaries(cache / "programs", ArtifactStore(cache / "artifacts", env, ca_file))
+        self._binaries = Binaries(cache / "programs", lambda: _store(cache / "artifacts", env, ca_file))
         self._root = state / RUNTIME
         self._programs: dict[str, Path] = {}
 
@@ -237,6 +239,12 @@ class BubblewrapRuntime:
         if not folder.path.is_dir():
             raise RuntimeFailure(f"no bottle '{bottle}' is up", fix="bottlegen up --profile …")
         return folder
+
+
+def _store(folder: Path, env: Mapping[str, str], ca_file: Path | None) -> "ArtifactStore":
+    from runtime.artifacts import ArtifactStore
+
+    return ArtifactStore(folder, env, ca_file)
 
 
 @contextmanager

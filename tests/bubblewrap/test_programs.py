@@ -1,4 +1,4 @@
-"""The agent's programs on a new host: killed at any point the next start goes on, and after that no network is asked."""
+"""The agent's programs on a new host: killed at any point the next start goes on, and later no network is asked."""
 
 import base64
 import hashlib
@@ -36,7 +36,7 @@ spec = ArtifactSpec(
 )
 agent = SimpleNamespace(image=SimpleNamespace(artifacts=(spec,)))
 bundle = SimpleNamespace(manifest=SimpleNamespace(services={"agent": agent}))
-programs = binaries.Binaries(cache / "programs", ArtifactStore(cache / "artifacts", dict(os.environ)))
+programs = binaries.Binaries(cache / "programs", lambda: ArtifactStore(cache / "artifacts", dict(os.environ)))
 print(programs.have(bundle, "agent", make_progress()))
 """
 
@@ -67,7 +67,7 @@ class Registry:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment] # a killed client is meant
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # a killed client is meant
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

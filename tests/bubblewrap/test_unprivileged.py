@@ -58,7 +58,7 @@ def _closed(path: Path) -> Path | None:
 if os.geteuid() == 0:  # a user's own run of the suite is this already
 
     def test_the_contract_and_the_walls_hold_without_root(users_folder: Path, bundle: Bundle) -> None:
-        programs = Binaries(CACHE / "programs", ArtifactStore(CACHE / "artifacts", ENV))
+        programs = Binaries(CACHE / "programs", lambda: ArtifactStore(CACHE / "artifacts", ENV))
         for service in bundle.manifest.services:
             programs.have(bundle, service, make_progress())
         cache = users_folder / "cache" / "bottlegen"

@@ -1,7 +1,6 @@
 """The agent's container by another OCI runtime: only one that the engine offers, and gVisor's where it offers that."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,11 +21,11 @@ def test_an_oci_runtime_that_the_engine_lacks_is_refused(
 
 
 @pytest.fixture
-def sandboxed(make_spec: SpecMaker, runtime: DockerRuntime, api: Any, tmp_path: Path) -> Bottle:
+def sandboxed(make_spec: SpecMaker, runtime: DockerRuntime, tmp_path: Path) -> Bottle:
     spec = make_spec("sleep", "600", workspace=make_folder(tmp_path / "work"), oci_runtime="runsc")
     launch(spec, runtime)
     runtime.release_agent(spec.bottle)
-    return Bottle(name=spec.bottle, spec=spec, runtime=runtime, api=api)
+    return Bottle(name=spec.bottle, spec=spec, runtime=runtime, api=runtime.engine.api)
 
 
 @pytest.mark.gvisor

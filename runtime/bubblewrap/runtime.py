@@ -1,6 +1,7 @@
 """The steps of runtime.base.Runtime with bubblewrap: no daemon, every process held by a keeper of its bottle."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,9 +57,10 @@ class BubblewrapRuntime:
         if found := [*_workspace_problems(spec, privileged=privileged)]:
             raise RuntimeFailure(found)
         if not cgroup.possible():
+            unheld = "limits.cpus" if os.geteuid() else "limits.cpus and limits.pids"
             print(
                 "bubblewrap without control groups, as this user may make none here: limits.memory holds for each"
-                " process alone, limits.cpus not at all",
+                f" process alone, {unheld} not at all",
                 file=sys.stderr,
             )
 

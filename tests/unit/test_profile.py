@@ -405,7 +405,6 @@ def test_a_key_that_looks_like_no_key_is_an_error_like_any(text: str) -> None:
         load("dev.toml", lambda _: text.encode(), provider_fields={})
 
 
-
 @settings(max_examples=400)
 @given(
     place=st.sampled_from(_places(FULL)[1:]),

@@ -66,7 +66,7 @@ def up(bundle: Bundle, project: Path, runtime: Any) -> Iterator[Maker]:
         made.append(f"rooted-{os.getpid()}-{next(_numbers)}")
         values: dict[str, Any] = {
             "bottle": made[-1], "session": "s", "bundle": bundle, "command": ("sleep", "600"), "tty": False,
-            "interactive": False, "workspace": folder, "home": None, "base_image": "", "outside_network": "",
+            "interactive": False, "workspace": folder, "home": None, "base_image": LOCAL_BASE, "outside_network": "",
             "terminal_env": (), "rootfs_at": (project / "root",),
         }  # fmt: skip
         spec = LaunchSpec(**(values | changes))

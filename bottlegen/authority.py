@@ -6,7 +6,7 @@ Two bundles compare without their profiles: what may be reached as sets of reque
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, Problem
 from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
+from bottlegen.pipeline import Preview
 from bottlegen.plan import Slot
 from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars import cred_proxy, pipelock
@@ -94,9 +95,14 @@ class Authority:
     """`hosts` sorted by (host, port), `facts` by area and name; `mount` None where the agent sees no folder."""
 
     name: str
+    services: tuple[str, ...]
     hosts: tuple[HostGrants, ...]
     mount: Mount | None
     facts: tuple[Fact, ...]
+
+    def value(self, area: Area, name: str) -> str:
+        """The value of one fact that every bottle has."""
+        return next(fact.value for fact in self.facts if (fact.area, fact.name) == (area, name))
 
 
 class _Strict(BaseModel):
@@ -154,14 +160,48 @@ def authority(bundle: Bundle) -> Authority:
             f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
         )
         raise BundleError(Problem(what=what, fix="bottlegen build, then compare again")) from e
+    return _authority(manifest, hosts, env)
+
+
+def authority_of(view: Preview) -> Authority:
+    """The same of a bundle that is not rendered: it takes a fraction of the time where there are many routes."""
+    credentials = {
+        slot.name: Credential(token_ref=slot.token_ref, header=slot.header, scheme=slot.scheme)
+        for slot in view.routes.slots
+    }
+    found: dict[tuple[str, int], tuple[set[Grant], set[bool]]] = {}
+    for rules in view.routes.hosts:
+        grants, passed = found.setdefault((rules.host, rules.port), (set(), set()))
+        passed.add(rules.tls_passthrough)
+        grants |= {
+            Grant(methods=rule.methods, paths=tuple(sorted(rule.paths)), credential=credentials.get(rule.slot))
+            for rule in rules.rules
+        }
+    for token in view.routes.tokens:
+        grants, passed = found.setdefault((token.host, token.port), (set(), set()))
+        passed.add(token.tls_passthrough)
+        grants.add(Grant(methods=(), paths=_paths_below(token), credential=credentials[token.slot]))
+    hosts = (
+        HostGrants(host=host, port=port, grants=tuple(sorted(grants, key=_order)), inspected=True not in passed)
+        for (host, port), (grants, passed) in sorted(found.items())
+    )
+    return _authority(view.unrouted.manifest, tuple(hosts), dict(view.whole_env))
+
+
+def _paths_below(token: TokenRoute) -> tuple[PathPattern, ...]:
+    return () if token.upstream_path == "/" else (PathPattern.parse(f"{token.upstream_path}**"),)
+
+
+def _authority(manifest: Manifest, hosts: tuple[HostGrants, ...], env: Mapping[str, str]) -> Authority:
     workspace = manifest.workspace
     return Authority(
         name=manifest.name,
+        services=tuple(sorted(manifest.services)),
         hosts=hosts,
         mount=Mount(source=workspace.source, read_only=tuple(workspace.read_only))
         if workspace.mode == "bind"
         else None,
-        facts=tuple(sorted(_facts(bundle, env), key=lambda fact: (AREAS.index(fact.area), fact.name))),
+        facts=tuple(sorted(_facts(manifest, env), key=lambda fact: (AREAS.index(fact.area), fact.name))),
     )
 
 
@@ -206,7 +246,7 @@ def _as_route(route: _TokenRoute) -> _Route:
         host=made.host,
         port=made.port,
         methods=[],
-        paths=[f"{made.upstream_path}**"] if made.upstream_path != "/" else [],
+        paths=list(map(str, _paths_below(made))),
         upstream=route.upstream,
         auth=route.auth,
         tls_passthrough=route.tls_passthrough,
@@ -271,8 +311,7 @@ def _order(grant: Grant) -> tuple[object, ...]:
     return grant.methods, grant.paths, key
 
 
-def _facts(bundle: Bundle, env: dict[str, str]) -> Iterator[Fact]:
-    manifest = bundle.manifest
+def _facts(manifest: Manifest, env: Mapping[str, str]) -> Iterator[Fact]:
     floor = max((manifest.isolation, _RUNTIME_STRENGTH[manifest.runtime]), key=_STRENGTH.index)
     yield Fact(area="isolation", name="weakest isolation", value=floor, rank=-_STRENGTH.index(floor))
     yield Fact(area="isolation", name="runtime", value=manifest.runtime)

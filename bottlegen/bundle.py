@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from bottlegen.manifest import Manifest
 
 MANIFEST = "manifest.json"
-MAX_FILE = 16 * 1024 * 1024
-"""No file of a bundle comes near this; a larger one is somebody's mistake or attack, and is not read."""
+MAX_FILE = 128 * 1024 * 1024
+"""The largest profile, a mebibyte of routes, makes an Envoy config of 80 MiB; what is larger is not read."""
 
 _MAX_FILES = 2000
 

@@ -15,6 +15,13 @@ AMBIGUOUS = r"(?i).*(?:/\.{1,2};|%(?:25)*(?:2e|2f|5c)|%c[01]).*"
 still encoded, and overlong UTF-8.
 """
 
+HTTP1_METHODS = frozenset({
+    "ACL", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "MERGE", "MKACTIVITY",
+    "MKCALENDAR", "MKCOL", "MOVE", "MSEARCH", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE",
+    "PUT", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
+})  # fmt: skip
+"""What Envoy's parser of HTTP/1.1 takes (isMethodValid in its balsa_parser.cc); HTTP/2 has no such list."""
+
 _TARGET = re.compile(r"/[!-\"$-~]*")  # what the HTTP/1.1 codec takes: printable ASCII without '#'
 _PIECE = re.compile(r"%([0-9A-Fa-f]{2})|.", re.DOTALL)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -32,12 +39,12 @@ class Decision:
     path: str = ""
 
 
-def decide(routes: RouteSet, host: str, port: int, method: str, raw_path: str) -> Decision:
+def decide(routes: RouteSet, host: str, port: int, method: str, raw_path: str, *, http2: bool = False) -> Decision:
     """Judge one request whose server name and Host header are `host`; `raw_path` may carry a query."""
     rules = covering(routes, host, port)
     if rules is None:
         return Decision(allowed=False, status=403)
-    if not _TARGET.fullmatch(raw_path):
+    if not _TARGET.fullmatch(raw_path) or not (http2 or method in HTTP1_METHODS):
         return Decision(allowed=False, status=400)
     if not rules.restricts_paths:
         path = raw_path.partition("?")[0]

@@ -56,8 +56,10 @@ def unknown(keys: Keys, names: Iterable[str], noun: str = "field") -> tuple[str,
 
 
 def _mistake(error: Mapping[str, Any]) -> tuple[Keys, str, str]:
-    keys: Keys = tuple(part for part in error["loc"] if part != "[key]")
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    keys: Keys = error["loc"]
+    if keys[-1] == "[key]" and len(keys) > 1 and kind != "extra_forbidden":
+        keys = keys[:-1]  # how the key of a table is told from its value
     if kind == "value_error" and isinstance(context["error"], Refusal):
         return keys, context["error"].what, context["error"].fix
     if kind == "extra_forbidden":

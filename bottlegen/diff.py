@@ -21,12 +21,13 @@ KINDS: tuple[Kind, ...] = ("widens", "narrows", "other")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change in words; `gain` has the requests of a change of routes, as data."""
+    """One change in words; `gain` has the requests of a change of routes, as data; `host` is the one it is of."""
 
     kind: Kind
     area: Area
     text: str
     gain: Gain | None = None
+    host: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,11 @@ def compare(before: Authority | None, after: Authority | None) -> tuple[Change, 
 def verdict(changes: tuple[Change, ...]) -> Literal["widens", "narrows", "other", "none"]:
     """The gravest kind there is."""
     return min((change.kind for change in changes), key=KINDS.index, default="none")
+
+
+def widened(changes: tuple[Change, ...]) -> frozenset[tuple[str, int]]:
+    """The hosts (with port) of which a request is new, or no longer inspected."""
+    return frozenset(change.host for change in changes if change.kind == "widens" and change.host)
 
 
 def file_changes(before: Bundle | None, after: Bundle | None) -> tuple[FileChange, ...]:
@@ -92,9 +98,9 @@ def _routes(old: Hosts, new: Hosts) -> Iterator[Change]:
     for host, port in names(old, new):
         before, after = deciding(old, host, port), deciding(new, host, port)
         for gain in gains(host, port, before, after):
-            yield Change(kind="widens", area="routes", text=gained(gain), gain=gain)
+            yield Change(kind="widens", area="routes", text=gained(gain), gain=gain, host=(host, port))
         for loss in gains(host, port, after, before):
-            yield Change(kind="narrows", area="routes", text=lost(loss), gain=loss)
+            yield Change(kind="narrows", area="routes", text=lost(loss), gain=loss, host=(host, port))
 
 
 def _inspection(old: Hosts, new: Hosts) -> Iterator[Change]:
@@ -106,7 +112,8 @@ def _inspection(old: Hosts, new: Hosts) -> Iterator[Change]:
         if after.inspected:
             yield Change(kind="narrows", area="inspection", text=f"traffic of {where} is to be inspected")
         else:
-            yield Change(kind="widens", area="inspection", text=f"traffic of {where} is no longer to be inspected")
+            text = f"traffic of {where} is no longer to be inspected"
+            yield Change(kind="widens", area="inspection", text=text, host=(host, port))
 
 
 def _mount(before: Mount | None, after: Mount | None) -> Iterator[Change]:

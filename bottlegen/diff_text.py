@@ -4,15 +4,18 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from bottlegen.diff import KINDS, Change, FileChange, Kind, verdict
+from bottlegen.picture import Picture
+from bottlegen.picture_mermaid import mermaid
 from bottlegen.reach import OTHER
 
 FORMAT = 1
 """Counts changes of the JSON form; docs/diff.md describes it."""
 
 _HEADS: dict[Kind, str] = {"widens": "WIDENS", "narrows": "narrows", "other": "other"}
-_MAX_MARKDOWN = 60_000
+MAX_MARKDOWN = 60_000
 """A comment on GitHub holds 65,536 characters."""
 
 
@@ -26,20 +29,24 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Everything that a page shows; `files` empty when they are not asked for."""
+    """Everything that a page shows; `files` empty when they are not asked for, `drawn` is what comes after.
+
+    `alike` when also the bytes of both bundles are the same.
+    """
 
     name: str
     before: Side
     after: Side
     changes: tuple[Change, ...]
     files: tuple[FileChange, ...] = ()
+    drawn: Picture | None = None
+    alike: bool = True
 
 
 def summary(page: Page) -> str:
     """One line: how many changes of each kind."""
     if not page.changes:
-        same = page.before.hash == page.after.hash
-        return f"{page.name}: permits the same" + ("" if same else ", in other bytes")
+        return f"{page.name}: permits the same" + ("" if page.alike else ", in other bytes")
     counts = {kind: sum(change.kind == kind for change in page.changes) for kind in KINDS}
     words = {"widens": "WIDENS", "narrows": "narrows", "other": "other"}
     return f"{page.name}: " + ", ".join(f"{counts[kind]} {words[kind]}" for kind in KINDS if counts[kind])
@@ -63,23 +70,39 @@ def _by_area(changes: Sequence[Change]) -> Iterator[str]:
         area = change.area
 
 
-def markdown(page: Page) -> str:
-    """What widens is in sight, the rest folds."""
-    lines = [f"### {_code(summary(page))}", "", f"{_code(page.before.label)} → {_code(page.after.label)}"]
+def markdown(page: Page, limit: int = MAX_MARKDOWN) -> str:
+    """What widens is in sight, the rest folds; what is beyond `limit` letters is left out, what widens last."""
+    lines = [f"### {code(summary(page))}", "", f"{code(page.before.label)} → {code(page.after.label)}"]
+    room = limit - len("\n".join(lines))
     for kind, changes in _by_kind(page.changes):
-        rows = [f"- {change.area}: {_code(change.text)}" for change in changes]
+        rows = _fitting([f"- {change.area}: {code(change.text)}" for change in changes], room)
         if kind == "widens":
             lines += ["", "**WIDENS**", "", *rows]
         else:
             lines += ["", *_folded(f"{_HEADS[kind]} ({len(changes)})", rows)]
+        room -= sum(len(row) + 1 for row in rows) + 100  # what stands around them
+    for title, inside in _appendices(page):
+        folded = ["", *_folded(title, inside)]
+        length = sum(len(line) + 1 for line in folded)
+        if length < room:
+            room -= length
+            lines += folded
+    return "\n".join(lines) + "\n"
+
+
+def _fitting(rows: list[str], room: int) -> list[str]:
+    """The first rows, as many as fit, and how many there are beside them."""
+    ends = accumulate(len(row) + 1 for row in rows)
+    count = sum(end < room - 1000 for end in ends)  # leaves a line's worth to what follows
+    more = len(rows) - count
+    return rows if not more else [*rows[:count], f"- and {more} more, which do not fit here: see `bottlegen diff`"]
+
+
+def _appendices(page: Page) -> Iterator[tuple[str, list[str]]]:
+    if page.drawn:
+        yield "the bottle as a picture", ["```mermaid", *mermaid(page.drawn).splitlines(), "```"]
     if page.files:
-        lines += ["", *_folded(f"files ({len(page.files)})", list(_files(page.files)))]
-    text = "\n".join(lines) + "\n"
-    return text if len(text) <= _MAX_MARKDOWN or not page.files else markdown(_without_files(page))
-
-
-def _without_files(page: Page) -> Page:
-    return Page(name=page.name, before=page.before, after=page.after, changes=page.changes)
+        yield f"files ({len(page.files)})", list(_files(page.files))
 
 
 def _folded(title: str, lines: list[str]) -> list[str]:
@@ -92,7 +115,7 @@ def _files(files: tuple[FileChange, ...]) -> Iterator[str]:
         yield from (f"{fence}diff", *map(_printable, file.text.splitlines()), fence)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Text that a profile may have chosen, as text: no markup and no mention comes out of it."""
     text = _printable(text)
     fence = "`" * (_longest_run(text) + 1)

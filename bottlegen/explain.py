@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bottlegen.decide import Decision, covering, decide
+from bottlegen.decide import HTTP1_METHODS, Decision, covering, decide
 from bottlegen.errors import UsageError, Where
 from bottlegen.pipeline import Preview
 from bottlegen.plan import Route, Slot
@@ -36,7 +36,8 @@ class Asked:
 class Explanation:
     """`reason` says why a request is denied; `rules` and `rule` are those of the host that decides, where there is one.
 
-    `lines` are the routes of the profile that make the rule; `provided` when the provider makes it, too or alone.
+    `lines` are the routes of the profile that make the rule; `provided` when the provider makes it, too or alone;
+    `http2_only` when HTTP/1.1 has no such method in the sidecar.
     """
 
     asked: Asked
@@ -47,6 +48,10 @@ class Explanation:
     slot: Slot | None = None
     lines: tuple[Where, ...] = ()
     provided: bool = False
+
+    @property
+    def http2_only(self) -> bool:
+        return self.decision.allowed and self.asked.method not in HTTP1_METHODS
 
 
 def parse(request: str) -> Asked:
@@ -74,7 +79,7 @@ def explain(asked: Asked, profile: Profile, view: Preview) -> Explanation:
         return Explanation(
             asked=asked, decision=Decision(allowed=False, status=403), reason="plain HTTP does not leave the bottle"
         )
-    decision = decide(view.routes, asked.host, asked.port, asked.method, asked.target)
+    decision = decide(view.routes, asked.host, asked.port, asked.method, asked.target, http2=True)
     rules = covering(view.routes, asked.host, asked.port)
     if not decision.allowed or rules is None:
         return Explanation(asked=asked, decision=decision, reason=_reason(decision, rules, asked), host_rules=rules)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from bottlegen import agent_env, nar, paths, secret_shapes
@@ -22,6 +23,9 @@ _BODY = (2**20, 2**30)
 _LONGEST_PATH = 1024
 _NOT_RE2 = re.compile(r"\(\?(?:[=!>(#]|<[=!]|P=)|\\[1-9]|\\Z|[*+?}]\+")
 
+_once = lru_cache(maxsize=20_000)
+"""Thousands of routes say the same few things, and two versions of a profile nearly all. Refusals are not kept."""
+
 _FRAMING = frozenset({
     "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "expect",
     "via", "forwarded", "http2-settings", "content-encoding", "content-type",
@@ -29,6 +33,7 @@ _FRAMING = frozenset({
 _FRAMING_PREFIXES = ("proxy-", "x-forwarded-", "x-envoy-", "sec-", "access-control-")
 
 
+@_once
 def method(text: str) -> str:
     upper = text.upper()
     if upper == "*":
@@ -42,6 +47,7 @@ def method(text: str) -> str:
     return upper
 
 
+@_once
 def path_pattern(text: str) -> str:
     if reason := paths.refusal(text):
         raise Refusal(f"path {shown(text)}: {reason}", 'write it decoded, like "/repos/*/issues" or "/v1/**"')
@@ -50,6 +56,7 @@ def path_pattern(text: str) -> str:
     return text
 
 
+@_once
 def header(text: str) -> str:
     lower = text.lower()
     if not _TOKEN.match(text):
@@ -59,6 +66,7 @@ def header(text: str) -> str:
     return lower
 
 
+@_once
 def scheme(text: str) -> str:
     if text and not _TOKEN.match(text):
         raise Refusal(
@@ -67,6 +75,7 @@ def scheme(text: str) -> str:
     return _not_secret(text, "scheme")
 
 
+@_once
 def token_ref(text: str) -> str:
     """The name of a secret on the host; what looks like the secret itself is refused without repeating it."""
     if kind := secret_shapes.literal_kind(text):

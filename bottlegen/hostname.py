@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from bottlegen import paths
@@ -37,6 +38,7 @@ _LIKE_URL = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*):)?//(?P<rest>.*)\Z")
 _LONGEST = 253
 
 
+@lru_cache(maxsize=20_000)
 def parse(text: str) -> str:
     """`text` in lower case without the trailing dot; Refusal when it names no host that a route may have."""
     if not text:

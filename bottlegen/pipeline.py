@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from bottlegen.agent_env import bottle_env
-from bottlegen.bundle import Bundle, assemble
+from bottlegen.bundle import MANIFEST, Bundle, assemble
 from bottlegen.errors import LockError, PlanError, Problem
 from bottlegen.pins import Pins
 from bottlegen.plan import (
@@ -41,19 +41,35 @@ _MIB = 1024 * 1024
 _AGENT_TMPFS = (("/tmp", 1024 * _MIB), ("/var/tmp", 256 * _MIB), (MATERIAL, 8 * _MIB))  # noqa: S108 - in the bottle
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What the agent will see, for people: env without hidden names, what it may reach, its sidecars.
+    """A bundle and the values that it is rendered from, so that who asks about these need not wait for its files.
 
-    `provided` are the routes that its provider adds to the profile's.
+    `provided` are the routes that the provider adds to the profile's; `hidden` the names of env that people are not
+    shown; `unrouted` is the bundle without what is rendered of routes.
     """
 
-    bundle: Bundle
     routes: RouteSet
-    env: tuple[tuple[str, str], ...]
+    whole_env: tuple[tuple[str, str], ...]
     hidden: tuple[str, ...]
-    sidecars: tuple[str, ...]
     provided: tuple[Route, ...]
+    unrouted: Bundle
+    _plans: tuple[SidecarPlan, ...]
+    _document: Mapping[str, object]
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        unrouted = (file for path, file in self.unrouted.files.items() if path != MANIFEST)
+        return assemble(self._document, (*unrouted, *(file for plan in self._plans for file in plan.routed())))
+
+    @property
+    def sidecars(self) -> tuple[str, ...]:
+        return tuple(plan.name for plan in self._plans)
+
+    @property
+    def env(self) -> tuple[tuple[str, str], ...]:
+        """What people are shown of it."""
+        return tuple((name, value) for name, value in self.whole_env if name not in self.hidden)
 
 
 def load_profile(path: str, read: Callable[[str], bytes] = read_file) -> Profile:
@@ -67,7 +83,7 @@ def build(profile: Profile, pins: Pins) -> Bundle:
 
 
 def preview(profile: Profile, pins: Pins) -> Preview:
-    """The bundle together with the values it was rendered from."""
+    """The bundle together with the values it is rendered from."""
     try:
         return _preview(profile, pins)
     except LockError as e:
@@ -92,13 +108,16 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
     routes = compile_routes((*plan.egress_routes, *profile.routes), profile.tokens)
     sidecars = tuple(made for sidecar in SIDECARS if (made := sidecar.prepare(profile, routes, pins)))
     env = _agent_env(profile, plan, sidecars)
+    home = _home_files(plan, sidecars)
+    document = _manifest(profile, plan, home, env, sidecars)
     return Preview(
-        bundle=_bundle(profile, plan, env, sidecars),
         routes=routes,
-        env=tuple(sorted((name, value) for name, value in env.items() if name not in plan.hidden_env_names)),
+        whole_env=tuple(sorted(env.items())),
         hidden=tuple(sorted(plan.hidden_env_names)),
-        sidecars=tuple(sidecar.name for sidecar in sidecars),
         provided=plan.egress_routes,
+        unrouted=assemble(document, _files(profile, plan, home, env, sidecars)),
+        _plans=sidecars,
+        _document=document,
     )
 
 
@@ -158,15 +177,15 @@ def _home_files(plan: ProvisionPlan, sidecars: tuple[SidecarPlan, ...]) -> tuple
     return files
 
 
-def _bundle(
+def _manifest(
     profile: Profile,
     plan: ProvisionPlan,
+    home: tuple[AgentFile, ...],
     env: Mapping[str, str],
     sidecars: tuple[SidecarPlan, ...],
-) -> Bundle:
-    home = _home_files(plan, sidecars)
+) -> _Document:
     # Plain data: the models that read a manifest cost more to make than all the rest of a build.
-    manifest = {
+    return {
         "format": FORMAT_WITH_ROOTFS if profile.rootfs else MANIFEST_FORMAT,
         "name": profile.name,
         "provider": profile.agent.template,
@@ -191,7 +210,6 @@ def _bundle(
         ],
         "home_files": [{"path": file.path, "mode": f"{file.mode:03o}", "keep": file.keep} for file in home],
     }
-    return assemble(manifest, _files(profile, plan, home, env, sidecars))
 
 
 def _files(

@@ -1,5 +1,6 @@
 """The values that cross between profile, provider, sidecar and bundle: frozen, tuples only, no host data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -204,9 +205,16 @@ class AgentShare:
     git: tuple[tuple[str, str], ...] = ()
 
 
+def _no_files() -> tuple[RenderedFile, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarPlan:
-    """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes; `env` holds no secret."""
+    """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes; `env` holds no secret.
+
+    `routed` renders those files that hold routes: with thousands it takes long, and not everybody wants them.
+    """
 
     name: str
     image: Image
@@ -219,3 +227,4 @@ class SidecarPlan:
     env: tuple[tuple[str, str], ...] = ()
     slots: tuple[Slot, ...] = ()
     agent: AgentShare = AgentShare()
+    routed: Callable[[], tuple[RenderedFile, ...]] = _no_files

@@ -6,7 +6,8 @@ host decides alone: an exact host before `*.suffix`, a longer suffix before a sh
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, groupby
+from functools import lru_cache
+from itertools import combinations, groupby, product
 
 from bottlegen.errors import PlanError, Problem
 from bottlegen.paths import PathPattern
@@ -65,12 +66,13 @@ def compile_routes(routes: Iterable[Route], tokens: Sequence[Token] = ()) -> Rou
     """Merge routes from every source; PlanError lists each pair that contradicts."""
     by_path, held = compile_tokens(tokens)
     merged = _merge_equal((*routes, *gh_routes(tokens)))
-    problems = [problem for group in _by_host(merged) for problem in _conflicts(group)]
+    groups = _by_host(merged)
+    problems = [problem for group in groups for problem in _conflicts(group)]
     if problems:
         raise PlanError(problems)
     slots = _slots(merged)
     names = {(slot.token_ref, slot.header, slot.scheme): slot.name for slot in slots}
-    hosts = tuple(_host_rules(group, names) for group in _by_host(merged))
+    hosts = tuple(_host_rules(group, names) for group in groups)
     agreed = {(rules.host, rules.port): rules.tls_passthrough for rules in hosts}
     return RouteSet(
         hosts=hosts,
@@ -135,7 +137,7 @@ def _by_host(routes: Iterable[Route]) -> list[tuple[Route, ...]]:
 
 
 def _conflicts(group: tuple[Route, ...]) -> Iterable[Problem]:
-    for a, b in combinations(group, 2):
+    for a, b in _suspects(group):
         if a.auth != b.auth and _overlap(a, b):
             yield Problem(
                 what=f"plan conflict: {_describe(a)} and {_describe(b)} cover the same requests to "
@@ -144,6 +146,15 @@ def _conflicts(group: tuple[Route, ...]) -> Iterable[Problem]:
             )
         if {a.tls_passthrough, b.tls_passthrough} == {True, False}:
             yield _passthrough_conflict(a, b)
+
+
+def _suspects(group: tuple[Route, ...]) -> Iterable[tuple[Route, Route]]:
+    """The pairs that may contradict: those of one credential and one wish are let be, in whichever number."""
+    alike: dict[tuple[Auth | None, bool | None], list[int]] = {}
+    for index, route in enumerate(group):
+        alike.setdefault((route.auth, route.tls_passthrough), []).append(index)
+    pairs = (pair for one, other in combinations(alike.values(), 2) for pair in product(one, other))
+    return ((group[min(pair)], group[max(pair)]) for pair in sorted(map(sorted, pairs)))
 
 
 def _passthrough_conflict(a: Route, b: Route) -> Problem:
@@ -166,7 +177,11 @@ def _overlap(a: Route, b: Route) -> bool:
         return False
     if not a.paths or not b.paths:
         return True
-    return any(PathPattern.parse(p).overlaps(PathPattern.parse(q)) for p in a.paths for q in b.paths)
+    return any(_pattern(p).overlaps(_pattern(q)) for p in a.paths for q in b.paths)
+
+
+_pattern = lru_cache(maxsize=50_000)(PathPattern.parse)
+"""More than one profile can have: two versions of it share nearly all of theirs."""
 
 
 def _slots(routes: Iterable[Route]) -> tuple[Slot, ...]:
@@ -193,7 +208,7 @@ def _host_rules(group: tuple[Route, ...], names: dict[tuple[str, str, str], str]
         Rule(
             name=f"{first.host}:{first.port}/{index}",
             methods=route.methods,
-            paths=tuple(PathPattern.parse(path) for path in route.paths),
+            paths=tuple(map(_pattern, route.paths)),
             slot=names[route.auth.token_ref, route.auth.header, route.auth.scheme] if route.auth else "",
         )
         for index, route in enumerate(group)

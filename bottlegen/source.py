@@ -6,7 +6,7 @@ The limits are far above any real profile and far below what hurts; lines are wo
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from bottlegen import toml_source
@@ -165,12 +165,19 @@ def _children(value: dict[str, object] | list[object]) -> Iterator[tuple[str | i
     yield from value.items() if isinstance(value, dict) else enumerate(value)
 
 
+@lru_cache(maxsize=20_000)
+def _hidden(text: str) -> str:
+    """The first character that nobody would see, or nothing; the same keys come again and again."""
+    match = UNSEEN.search(text)
+    return match[0] if match else ""
+
+
 def _flaw(keys: Keys, value: object, noun: str) -> Flaw | None:
     if isinstance(value, str):
-        match = UNSEEN.search(value)
+        hidden = _hidden(value)
         return (
-            Flaw(keys, f"control character {code_point(match[0])} in a {noun}", "delete the character")
-            if match
+            Flaw(keys, f"control character {code_point(hidden)} in a {noun}", "delete the character")
+            if hidden
             else None
         )
     if value is None:

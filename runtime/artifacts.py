@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
@@ -130,19 +130,6 @@ def _stream(session: requests.Session, url: str, partial: Path, step: Step) -> N
                 step.advance(have, max(total, have))
     if have < total:
         raise requests.ConnectionError("the connection ended early")
-
-
-def for_platform(every: Sequence[ArtifactSpec], platform: str) -> tuple[ArtifactSpec, ...] | None:
-    """Those that make a service on `platform`, in their order; None when it is among those for others alone."""
-    own = {artifact.platform for artifact in every} - {"any"}
-    if own and platform not in own:
-        return None
-    return tuple(artifact for artifact in every if artifact.platform in (platform, "any"))
-
-
-def platforms(every: Sequence[ArtifactSpec]) -> str:
-    """The platforms that there are artifacts for, as words."""
-    return ", ".join(sorted({artifact.platform for artifact in every} - {"any"}))
 
 
 def _digest(spec: ArtifactSpec) -> bytes:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +109,13 @@ def build_bundles(asked: str, *, check: bool, out: str, as_json: bool, cwd: Path
     if check and stale:
         raise BundleError(_stale_problem(result) for result in stale)
     return 0
+
+
+def stale(wanted: Iterable[Place]) -> list[Problem]:
+    """One problem for each profile whose committed bundle is not what it builds now."""
+    built = _build_all(tuple(wanted))
+    results = [_settle(place, bundle, place.bundle, check=True) for place, (bundle, _) in built.items()]
+    return [_stale_problem(result) for result in results if result["state"] == "stale"]
 
 
 def _build_all(wanted: tuple[Place, ...]) -> dict[Place, tuple[Bundle, Made]]:

@@ -5,15 +5,19 @@ is imported inside the tasks, so that `--help` and completion stay quick; invoke
 """
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bottlegen.errors import UsageError
-from runtime.user_task import TASKS, user_task
+from runtime import review_tasks  # noqa: F401 - its tasks are listed with those here
+from runtime.user_task import JSON, PROFILE, TASKS, user_task
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.context import Context
+
+_NAME = "name of the bottle; needed only when several are up"
 
 
 def _after_dashes() -> tuple[str, ...]:
@@ -21,18 +25,13 @@ def _after_dashes() -> tuple[str, ...]:
     return tuple(sys.argv[sys.argv.index("--") + 1 :]) if "--" in sys.argv else ()
 
 
-_PROFILE = "name of a profile (./profiles upward, then those that ship with bottlegen), or a path to one"
-_NAME = "name of the bottle; needed only when several are up"
-_JSON = "print JSON for programs"
-
-
 @user_task(
     help={
-        "profile": "only this one: " + _PROFILE,
+        "profile": "only this one: " + PROFILE,
         "all": "every profile of the folder (the default)",
         "check": "write nothing; status 13 and what differs when a committed bundle is stale or altered",
         "out": "write below this folder instead of bundles/",
-        "json": _JSON,
+        "json": JSON,
     }
 )
 def build(
@@ -58,7 +57,7 @@ def build(
     return build_bundles(profile, check=check, out=out, as_json=json, cwd=Path.cwd())
 
 
-@user_task(help={"json": _JSON})
+@user_task(help={"json": JSON})
 def agents(_: "Context", json: bool = False) -> None:
     """
     List the agents, what each can be given access with, and whether this host has it. Reads no secret's value out.
@@ -68,7 +67,7 @@ def agents(_: "Context", json: bool = False) -> None:
     list_agents(as_json=json)
 
 
-@user_task(help={"profile": _PROFILE, "json": _JSON})
+@user_task(help={"profile": PROFILE, "json": JSON})
 def show(_: "Context", profile: str = "", json: bool = False) -> None:
     """
     What the agent will see and may reach: env, routes, credentials' slots, sidecars, limits, hash. Starts nothing.
@@ -83,7 +82,7 @@ def show(_: "Context", profile: str = "", json: bool = False) -> None:
 @user_task(
     name="hash",
     help={
-        "profile": _PROFILE,
+        "profile": PROFILE,
         "path": "instead of a bundle: a folder or an archive, for rootfs.hash of a profile",
         "nix": "also in Nix's base-32, and the path that `nix store add-path` would give",
     },
@@ -120,58 +119,6 @@ def verify(_: "Context", bundle: str) -> None:
 
 
 @user_task(
-    help={
-        "profile": "what it is now: " + _PROFILE,
-        "against": "what it was in this git revision (default: where HEAD left the main branch)",
-        "from": "instead of both: a profile's name or path, or the folder of a bundle",
-        "to": "what to compare that one with",
-        "format": "terminal, markdown (for a pull request) or json",
-        "files": "also how the files of the bundle differ",
-        "fail-on": "widen: status 3 when the agent may do more than before",
-    },
-)
-def diff(
-    _: "Context",
-    profile: str = "",
-    against: str = "",
-    from_: str = "",
-    to: str = "",
-    format: str = "terminal",  # noqa: A002 - the option's name
-    files: bool = False,
-    fail_on: str = "",
-) -> int:
-    """
-    What a change lets the agent do. Status 0: nothing; 2: differences; 3: see --fail-on.
-
-    Both sides are built by this bottlegen from the files as they are, or were; nothing is checked out or written.
-
-      invoke diff --profile codex
-      invoke diff --profile codex --against v1.2 --format markdown
-      invoke diff --from bundles/codex --to profiles/codex.toml --files
-    """
-    from runtime.diff import DiffRequest, show_diff
-
-    return show_diff(
-        DiffRequest(
-            profile=profile, against=against, before=from_, after=to, format=format, files=files, fail_on=fail_on
-        ),
-        Path.cwd(),
-    )
-
-
-@user_task(help={"profile": _PROFILE, "request": "METHOD and URL, or a URL for a GET", "json": _JSON})
-def explain(_: "Context", profile: str = "", request: str = "", json: bool = False) -> int:
-    """
-    Whether a request would pass, by which line of which file, and with which credential. Status 0 yes, 2 no.
-
-      invoke explain --profile codex --request "POST https://api.github.com/repos/a/b"
-    """
-    from runtime.explain import explain_request
-
-    return explain_request(profile, request, as_json=json, cwd=Path.cwd())
-
-
-@user_task(
     optional=["update"],
     help={
         "update": "ask the registries what is new: for NAME alone, else for everything",
@@ -197,13 +144,13 @@ def lock(_: "Context", update: str | bool | None = None, check: bool = False) ->
 
 @user_task(
     help={
-        "profile": _PROFILE,
+        "profile": PROFILE,
         "name": "name of the bottle (default: the profile's); several may run at once",
         "dev": "run the profile as it is now instead of its committed bundle",
         "detach": "leave it running and come back; see attach",
         "workspace": "folder that the agent works in (default: the git repository around here, else here)",
         "runtime": "docker, bubblewrap or auto; default from the profile, then host.toml",
-        "json": _JSON + " (with --detach)",
+        "json": JSON + " (with --detach)",
     },
 )
 def up(
@@ -302,7 +249,7 @@ def logs(
     show_logs(name, follow=follow, audit=audit, as_json=json)
 
 
-@user_task(help={"json": _JSON})
+@user_task(help={"json": JSON})
 def ps(_: "Context", json: bool = False) -> None:
     """
     List the bottles of this host, half-made and orphaned ones too.
@@ -385,7 +332,26 @@ def _parse_and_run() -> None:
         binary_names=["bottlegen"],
         namespace=collection(),
         version=__version__,
-    ).run()
+    ).run(_joined_request(sys.argv))
+
+
+def _joined_request(argv: list[str]) -> list[str]:
+    """`explain … METHOD URL` as `explain … --request "METHOD URL"`: invoke takes a bare word for another task."""
+    if argv[1:2] != ["explain"] or not any("://" in word for word in argv):
+        return argv
+    words = iter(argv[2:])
+    options: list[str] = []
+    bare: list[str] = []
+    for word in words:
+        if word in _EXPLAIN_VALUES:
+            options += [word, *islice(words, 1)]
+        else:
+            (options if word.startswith("-") else bare).append(word)
+    return [*argv[:2], *options, *(["--request", " ".join(bare)] if bare else [])]
+
+
+_EXPLAIN_VALUES = ("--profile", "-p", "--request", "-r")
+"""Options of `explain` whose value is the next word."""
 
 
 if __name__ == "__main__":

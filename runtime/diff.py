@@ -6,18 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bottlegen.authority import authority, enforces_its_routes
-from bottlegen.bundle import MANIFEST, Bundle, read
-from bottlegen.diff import compare, file_changes, verdict
+from bottlegen.diff import compare, file_changes, verdict, widened
 from bottlegen.diff_text import Page, Side, document, markdown, terminal
-from bottlegen.errors import BundleError, UsageError
-from bottlegen.locate import SUFFIXES, Place, locate
-from bottlegen.pins import Pins
-from bottlegen.pins import project as project_pins
-from bottlegen.pipeline import build, load_profile
+from bottlegen.errors import UsageError
+from bottlegen.picture import picture
 from bottlegen.wording import shown as quoted
-from runtime.build import build_place, pins_of, place_of, shown
-from runtime.revision import Revision, revision
+from runtime.build import place_of
+from runtime.revision import revision
+from runtime.sides import Made, as_it_is, as_it_was, given
 
 DIFFERENT, WIDENING = 2, 3
 """Exit statuses beside 0, which means that both permit the same."""
@@ -42,34 +38,33 @@ class DiffRequest:
     fail_on: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Built:
-    side: Side
-    bundle: Bundle | None
-
-
 def show_diff(request: DiffRequest, cwd: Path) -> int:
     """Print the page; the exit status."""
     _refuse(request)
-    if request.before:
-        before, after = _given(request.before, cwd), _given(request.after, cwd)
-    else:
-        place = place_of(request.profile, cwd)
-        before = _at(revision(place.profile.resolve().parent, request.against), place)
-        after = _built(shown(place.profile), build_place(place))
-    old, new = (authority(built.bundle) if built.bundle else None for built in (before, after))
-    name = after.bundle.manifest.name if after.bundle else ""
+    before, after = _sides(request, cwd)
+    old, new = before.authority, after.authority
+    changes = compare(old, new)
+    hashed = request.format == "json"  # else nobody waits for thousands of routes to be rendered
     page = Page(
-        name=name,
-        before=before.side,
-        after=after.side,
-        changes=compare(old, new),
+        name=new.name if new else "",
+        before=Side(label=before.label, hash=before.hash if hashed else ""),
+        after=Side(label=after.label, hash=after.hash if hashed else ""),
+        changes=changes,
         files=file_changes(before.bundle, after.bundle) if request.files else (),
+        alike=bool(changes) or before.is_alike(after),
+        drawn=picture(new, widened(changes)) if new and changes else None,
     )
     _show(_FORMATS[request.format](page), coloured=request.format == "terminal")
     if verdict(page.changes) == "widens" and request.fail_on == "widen":
         return WIDENING
     return DIFFERENT if page.changes else 0
+
+
+def _sides(request: DiffRequest, cwd: Path) -> tuple[Made, Made]:
+    if request.before:
+        return given(request.before, cwd), given(request.after, cwd)
+    place = place_of(request.profile, cwd)
+    return as_it_was(revision(place.profile.resolve().parent, request.against), place), as_it_is(place)
 
 
 def _refuse(request: DiffRequest) -> None:
@@ -84,59 +79,6 @@ def _refuse(request: DiffRequest) -> None:
             "--from and --to name both sides: --profile and --against have no place beside them",
             fix="--from A --to B, or --profile NAME --against REVISION",
         )
-
-
-def _built(label: str, bundle: Bundle) -> _Built:
-    return _Built(side=Side(label=label, hash=bundle.hash), bundle=bundle)
-
-
-def _given(asked: str, cwd: Path) -> _Built:
-    """A folder with a bundle as it is; everything else is a profile, by name or path, built now."""
-    folder = cwd / asked
-    if (folder / MANIFEST).is_file():
-        return _built(shown(folder), _sound(read(folder), shown(folder)))
-    place = locate(asked, cwd)
-    return _built(shown(place.profile), build_place(place))
-
-
-def _sound(bundle: Bundle, label: str) -> Bundle:
-    """`bundle`, whose routes can be believed: what enforces them is made of them."""
-    authority(bundle)  # refuses files that cannot be understood
-    if not enforces_its_routes(bundle):
-        raise BundleError(
-            f"the sidecar's config in '{label}' is not what this bottlegen makes of its routes.json",
-            fix="bottlegen build, or compare profiles: --profile NAME --against REVISION",
-        )
-    return bundle
-
-
-def _at(past: Revision, place: Place) -> _Built:
-    """The profile of that place as it was, in whichever form it was written then."""
-    path = place.profile.resolve()
-    try:
-        inside = path.relative_to(past.root.resolve())
-    except ValueError:
-        raise UsageError(f"'{path}' is outside of '{past.root}'", fix="compare: --from A --to B") from None
-    spellings = (inside, *(inside.with_suffix(suffix) for suffix in SUFFIXES))
-    then = next((name for name in spellings if past.holds(name.as_posix())), None)
-    label = f"{inside.as_posix()} at {past.label}"
-    if then is None:
-        return _Built(side=Side(label=f"nothing: no {label}", hash=""), bundle=None)
-    return _built(label, build(load_profile(then.as_posix(), past.read), _pins_then(past, place)))
-
-
-def _pins_then(past: Revision, place: Place) -> Pins:
-    """The lock as it was: an agent or image that was moved since is part of the difference."""
-    folder, root = place.lock.parent.resolve(), past.root.resolve()
-    if not folder.is_relative_to(root):
-        return pins_of(place)  # of a folder around the repository: it has no history here
-
-    def read(path: str) -> bytes:
-        if not past.holds(path):
-            raise FileNotFoundError(path)
-        return past.read(path)
-
-    return project_pins((folder.relative_to(root) / place.lock.name).as_posix(), read)
 
 
 def _show(text: str, *, coloured: bool) -> None:

@@ -37,6 +37,7 @@ def _document(found: Explanation) -> dict[str, object]:
         "from": [{"file": line.file, "line": line.line, "field": line.field} for line in found.lines],
         "from_provider": found.provided,
         "credential": {"token_ref": slot.token_ref, "header": slot.header, "scheme": slot.scheme} if slot else None,
+        "http2_only": found.http2_only,
         "forwarded_path": found.decision.path if found.decision.allowed else None,
         "to_be_inspected": not found.host_rules.tls_passthrough if found.host_rules else None,
     }
@@ -60,6 +61,8 @@ def _lines(found: Explanation, provider: str) -> list[str]:
         lines.append("  credential  none is added; what the agent sends passes")
     if found.decision.path != found.asked.target.partition("?")[0]:
         lines.append(f"  forwarded   as {quoted(found.decision.path)}")
+    if found.http2_only:
+        lines.append("  over        HTTP/2 alone; over HTTP/1.1 the answer to this method is 400")
     wish = "passed through (tls_passthrough)" if rules.tls_passthrough else "not passed through"
     return [*lines, f"  inspection  {wish}; no sidecar inspects content yet"]
 

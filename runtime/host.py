@@ -98,9 +98,17 @@ class Images(_Strict):
 
 
 class Docker(_Strict):
-    """`outside_network` names an existing network that sidecars join instead of one of their own."""
+    """`outside_network` names an existing network that sidecars join instead of one of their own. `oci_runtime` is what
+    the engine runs agents with, by the name that the engine knows it by: `runsc` is gVisor."""
 
     outside_network: str = ""
+    oci_runtime: str = ""
+
+
+class Review(_Strict):
+    """Which bundles may run: those that are built, that are in HEAD too, or that are in `merged:REF` too."""
+
+    require: Annotated[str, Field(pattern=r"^(built|committed|merged:[A-Za-z0-9][A-Za-z0-9._/-]*)$")] = "built"
 
 
 class HostConfig(_Strict):
@@ -113,6 +121,7 @@ class HostConfig(_Strict):
     images: Images = Images()
     docker: Docker = Docker()
     rootfs: dict[str, str] = Field(default_factory=dict)
+    review: Review = Review()
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
 
     @field_validator("rootfs")
@@ -168,7 +177,10 @@ def _problem(error: ErrorDetails, source: Source) -> Problem:
     if error["type"] == "extra_forbidden":
         what, fix = unknown(keys, _fields_beside(keys))
     else:
-        what, fix = f"{dotted(keys)}: {_in_words(error)}", "see docs/host.md for what stands here"
+        what, fix = (
+            f"{dotted(keys)}: {_WANTED_AT.get(keys) or _in_words(error)}",
+            "see docs/host.md for what stands here",
+        )
     return Problem(what=what, where=source.where(keys), fix=fix)
 
 
@@ -178,6 +190,9 @@ _WANTED = {
     "model_type": "a table is wanted here",
     "tuple_type": "a list is wanted here",
     "string_pattern_mismatch": "not a name of the form that stands here",
+}
+_WANTED_AT: dict[Keys, str] = {
+    ("review", "require"): '"built", "committed" or "merged:REF" is wanted here, such as "merged:origin/main"'
 }
 
 

@@ -15,9 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 from bottlegen import nar
 from bottlegen.bundle import Bundle
 from bottlegen.errors import RuntimeFailure
-from runtime.artifacts import ArtifactStore, for_platform, platforms
+from runtime.artifacts import ArtifactStore
 from runtime.base import Progress, Step
 from runtime.extract import Member, members
+from runtime.machine import for_platform, platforms
 
 if TYPE_CHECKING:
     from bottlegen.manifest import ArtifactSpec, ImageSpec

@@ -1,11 +1,13 @@
-"""The runtimes there are, and which of them runs a given bottle."""
+"""The runtimes there are, and which of them runs a given bottle: none that isolates less than its profile demands."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bottlegen.errors import HostError, RuntimeFailure
+from bottlegen.errors import HostError, Problem, RuntimeFailure
 from runtime.base import Runtime
 from runtime.host import Host
 from runtime.state import State
@@ -13,80 +15,140 @@ from runtime.state import State
 if TYPE_CHECKING:
     from bottlegen.manifest import Manifest
 
-_ISOLATION: Final = {
-    "docker": "container",
-    "bubblewrap": "process",
-    "smolmachines": "vm",
-}
 _STRENGTH: Final = ("process", "container", "vm")
 
 
-def make(name: str, host: Host) -> Runtime:
-    """The runtime of that name, its library imported only now; HostError for a name that is none of ours."""
-    if name == "docker":
-        from runtime.docker import DockerRuntime
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One runtime. `isolation` is the least that it gives on any host, `found` why `auto` takes it where it can run.
 
-        return DockerRuntime(host.env, host.cache, host.ca_file)
-    if name == "bubblewrap":
-        from runtime.bubblewrap.runtime import BubblewrapRuntime
-
-        return BubblewrapRuntime(host.env, host.cache, State.of(host.env, host.home).root, host.ca_file)
-    raise HostError(f"no runtime '{name}'", fix="use one of: docker, bubblewrap, auto")
-
-
-def installed(host: Host) -> tuple[Runtime, ...]:
-    """Every runtime whose bottles can be listed on this host."""
-    docker = () if _engine_is_missing(host) else (make("docker", host),)
-    return (*docker, make("bubblewrap", host))
-
-
-def choose(asked: str, manifest: Manifest, host: Host) -> Runtime:
-    """What was asked for, else what the profile says, else host.toml, else the strongest that is here.
-
-    RuntimeFailure when it isolates less than the profile demands.
+    `why_not` is empty when this host can run it, else what is missing, each with a fix. `meant` is whether this host's
+    settings speak of it, so that `auto` fails rather than passes it by. `listed` is whether its bottles can be listed.
     """
-    named = next((name for name in (asked, manifest.runtime, host.config.runtime) if name not in ("", "auto")), "")
-    name = named or _strongest(manifest, host)
-    runtime = make(name, host)
-    if _STRENGTH.index(_ISOLATION[name]) < _STRENGTH.index(manifest.isolation):
-        raise RuntimeFailure(
-            f"profile '{manifest.name}' demands isolation '{manifest.isolation}',"
-            f" runtime '{name}' gives '{_ISOLATION[name]}'",
-            fix=f"--runtime with one that gives '{manifest.isolation}'",
-        )
-    return runtime
+
+    isolation: str
+    found: str
+    make: Callable[[Host], Runtime]
+    why_not: Callable[[Host], tuple[Problem, ...]]
+    meant: Callable[[Host], bool] = lambda _: False
+    listed: Callable[[Host], bool] = lambda _: True
 
 
-def _strongest(manifest: Manifest, host: Host) -> str:
-    """Docker where an engine answers, else bubblewrap where the profile and this host allow it; says which and why."""
+def _docker(host: Host) -> Runtime:
+    from runtime.docker import DockerRuntime
+
+    return DockerRuntime(host.env, host.cache, host.ca_file)
+
+
+def _no_engine(host: Host) -> tuple[Problem, ...]:
     from runtime.docker.engine import connect
 
     try:
         connect(host.env).api.close()
     except RuntimeFailure as e:
-        first = e.problems[0].what
-        if manifest.isolation != "process" or host.env.get("DOCKER_HOST"):
-            raise  # an engine is what was meant
-        from runtime.bubblewrap import tools
-
-        try:
-            tools.find(host.env)
-        except RuntimeFailure as also:
-            raise RuntimeFailure([*e.problems, *also.problems]) from also
-        print(f"runtime: bubblewrap ({first})", file=sys.stderr)
-        return "bubblewrap"
-    print("runtime: docker (an engine answers)", file=sys.stderr)
-    return "docker"
+        return tuple(e.problems)
+    return ()
 
 
-def _engine_is_missing(host: Host) -> bool:
-    """Whether no engine answers, and none was named: then there are no bottles of it to speak of."""
-    if host.env.get("DOCKER_HOST"):
-        return False
-    from runtime.docker.engine import connect
+def _engine_is_named(host: Host) -> bool:
+    return bool(host.env.get("DOCKER_HOST"))
+
+
+def _bubblewrap(host: Host) -> Runtime:
+    from runtime.bubblewrap.runtime import BubblewrapRuntime
+
+    return BubblewrapRuntime(host.env, host.cache, State.of(host.env, host.home).root, host.ca_file)
+
+
+def _no_namespaces(host: Host) -> tuple[Problem, ...]:
+    from runtime.bubblewrap import tools
 
     try:
-        connect(host.env).api.close()
-    except RuntimeFailure:
-        return True
-    return False
+        tools.find(host.env)
+    except RuntimeFailure as e:
+        return tuple(e.problems)
+    return ()
+
+
+RUNTIMES: Final[Mapping[str, Entry]] = {
+    "docker": Entry(
+        isolation="container",
+        found="an engine answers",
+        make=_docker,
+        why_not=_no_engine,
+        meant=_engine_is_named,
+        listed=lambda host: _engine_is_named(host) or not _no_engine(host),
+    ),
+    "bubblewrap": Entry(isolation="process", found="namespaces of this host", make=_bubblewrap, why_not=_no_namespaces),
+}
+"""The strongest first, which is the order of `auto`."""
+
+
+def make(name: str, host: Host) -> Runtime:
+    """The runtime of that name, its library imported only now; HostError for a name that is none of ours."""
+    if entry := RUNTIMES.get(name):
+        return entry.make(host)
+    names = f"use one of: {', '.join((*RUNTIMES, 'auto'))}"
+    gvisor = '\ngVisor is an option of docker: [docker] oci_runtime = "runsc" in host.toml'
+    raise HostError(f"no runtime '{name}'", fix=names + (gvisor if name in ("runsc", "gvisor") else ""))
+
+
+def installed(host: Host) -> tuple[Runtime, ...]:
+    """Every runtime whose bottles can be listed on this host."""
+    return tuple(entry.make(host) for entry in RUNTIMES.values() if entry.listed(host))
+
+
+def choose(asked: str, manifest: Manifest, host: Host) -> Runtime:
+    """What was asked for, else what the profile says, else host.toml, else the strongest that is here.
+
+    RuntimeFailure when it isolates less than the profile demands, whoever named it.
+    """
+    profile = manifest.runtime if manifest.runtime != "auto" else ""
+    named = asked or profile or host.config.runtime
+    if named == "auto":
+        return _strongest(manifest, host)
+    runtime = make(named, host)
+    if not _holds(RUNTIMES[named], manifest):
+        raise RuntimeFailure(
+            f"profile '{manifest.name}' demands isolation '{manifest.isolation}',"
+            f" runtime '{named}' gives '{RUNTIMES[named].isolation}'",
+            fix=_stronger(manifest),
+        )
+    return runtime
+
+
+def _holds(entry: Entry, manifest: Manifest) -> bool:
+    return _STRENGTH.index(entry.isolation) >= _STRENGTH.index(manifest.isolation)
+
+
+def _stronger(manifest: Manifest) -> str:
+    names = [name for name, entry in RUNTIMES.items() if _holds(entry, manifest)]
+    if names:
+        return f"--runtime {' or '.join(names)}"
+    return f"no runtime gives '{manifest.isolation}' yet: lower isolation in the profile"
+
+
+def _strongest(manifest: Manifest, host: Host) -> Runtime:
+    """The first that this host can run and that the profile allows; says which and why in one line."""
+    problems: list[Problem] = []
+    passed_by: list[str] = []
+    for name, entry in RUNTIMES.items():
+        if not _holds(entry, manifest):
+            continue
+        missing = entry.why_not(host)
+        if not missing:
+            print(f"runtime: {name} ({'; '.join([*passed_by, entry.found])})", file=sys.stderr)
+            return entry.make(host)
+        problems += missing
+        passed_by.append(f"not {name}: {missing[0].what}")
+        if entry.meant(host):
+            break
+    raise RuntimeFailure(
+        problems
+        or [
+            Problem(
+                what=f"profile '{manifest.name}' demands isolation '{manifest.isolation}', which no runtime here gives",
+                fix=_stronger(manifest),
+            )
+        ]
+    )

@@ -18,6 +18,7 @@ from runtime.git_config import submodules
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
 from runtime.registry import choose
+from runtime.reviewed import check_allowed, check_reviewed
 from runtime.signals import undoing_on_end, uninterrupted
 from runtime.start import start
 from runtime.state import State, check_bottle_name
@@ -51,7 +52,9 @@ def bring_up(request: UpRequest) -> int:
     place = place_of(request.profile, Path.cwd())
     if stands_for(request.profile, place):
         print(f"profile '{place.name}' is '{place.profile}', not the one that ships with bottlegen", file=sys.stderr)
+    check_allowed(host.config.review.require, dev=request.dev)
     bundle = _bundle_to_run(place, dev=request.dev)
+    check_reviewed(host.config.review.require, place, bundle)
     name = check_bottle_name(request.name or place.name)
     runtime = choose(request.runtime, bundle.manifest, host)
     state = State.of(host.env, host.home)
@@ -164,6 +167,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         base_image=host.config.images.base,
         image_mirror=host.config.images.mirror,
         outside_network=host.config.docker.outside_network,
+        oci_runtime=host.config.docker.oci_runtime,
         terminal_env=tuple((key, host.env[key]) for key in TERMINAL_NAMES if key in host.env),
         static_hosts=tuple(sorted(host.config.upstream.hosts.items())),
         protected=_reviewed(place, workspace) if workspace else (),

@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 
 from bottlegen.errors import BottlegenError
 
+PROFILE = "name of a profile (./profiles upward, then those that ship with bottlegen), or a path to one"
+JSON = "print JSON for programs"
+
 TASKS: list[tuple[Callable[..., None], dict[str, Any]]] = []
 
 

@@ -96,7 +96,7 @@ def owned_by_root(folder: Path) -> Problem:
     """What is said of a folder whose owner no agent may be."""
     return Problem(
         what=f"the workspace '{folder}' belongs to root, and an agent does not run as root",
-        fix="--workspace with a folder that a user owns\n"
+        fix="--workspace with a folder that a user owns: install -d -o 1000 -g 1000 /srv/work\n"
         f"or give this one to a user: chown -R 1000:1000 '{folder}'\n"
         'or, for an agent without your files: workspace.mode = "none" in the profile',
     )

@@ -41,6 +41,17 @@ def _no_engine() -> str:
 
 
 @functools.cache
+def _no_gvisor() -> str:
+    if missing := _no_engine():
+        return missing
+    from runtime.docker.engine import connect
+
+    engine = connect(os.environ)
+    engine.api.close()
+    return "" if "runsc" in engine.runtimes else "this engine does not offer gVisor (runsc install, then restart it)"
+
+
+@functools.cache
 def _no_namespaces() -> str:
     from bottlegen.errors import RuntimeFailure
     from runtime.bubblewrap import tools
@@ -82,6 +93,7 @@ def _no_microvm() -> str:
 
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
+    "gvisor": _no_gvisor,
     "namespaces": _no_namespaces,
     "agents": _no_agents,
     "envoy": _no_envoy,
@@ -103,7 +115,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         # A test that runs on one runtime or another says itself which of them it needs.
-        if (marker := _folder_marker(item.path)) and not (marker == "engine" and item.get_closest_marker("namespaces")):
+        own = any(item.get_closest_marker(name) for name in ("namespaces", "gvisor"))
+        if (marker := _folder_marker(item.path)) and not (marker == "engine" and own):
             item.add_marker(marker)
     whole_run = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not (
         config.option.keyword or config.option.markexpr or config.option.collectonly

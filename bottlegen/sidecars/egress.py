@@ -108,7 +108,8 @@ def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan:
         name="egress",
         image=Image(context="images/egress", base=pins.base, artifacts=pins.artifacts("envoy")),
         command=("envoy", *ARGUMENTS),
-        files=(
+        files=(),
+        routed=lambda: (
             RenderedFile(path="sidecars/egress/envoy.json", data=render(profile.name, routes, chained=chained)),
             RenderedFile(path="routes.json", data=routes_json(routes), mode=0o600),
             *([cred_proxy.routes_file(routes)] if routes.tokens else []),

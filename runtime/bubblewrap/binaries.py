@@ -1,32 +1,39 @@
 """Programs of a bundle from their pinned archives, unpacked once per content into the cache, and used offline after."""
 
+from __future__ import annotations
+
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import RuntimeFailure
 from bottlegen.manifest import ArtifactSpec
 from bottlegen.plan import RenderedFile
-from runtime.artifacts import ArtifactStore, for_platform, platforms
 from runtime.base import Progress
 from runtime.extract import members
-from runtime.machine import own_platform
+from runtime.machine import for_platform, own_platform, platforms
 
+if TYPE_CHECKING:
+    from runtime.artifacts import ArtifactStore
+
+_NEW = ".new-"
 _PROGRAMS = "agent"
 _Artifacts = tuple[ArtifactSpec, ...]
 _Files = tuple[RenderedFile, ...]
 
 
 class Binaries:
-    """`folder` is where unpacked programs are, each below a name that is the hash of what it was made from."""
+    """`folder` is where unpacked programs are, each below a name that is the hash of what it was made from.
 
-    def __init__(self, folder: Path, store: ArtifactStore) -> None:
+    `store` is asked for when something is missing, and not before: the library for downloads takes a while to load."""
+
+    def __init__(self, folder: Path, store: Callable[[], ArtifactStore]) -> None:
         self._folder = folder
         self._store = store
 
@@ -40,31 +47,48 @@ class Binaries:
         return target
 
     def _unpack(self, artifacts: _Artifacts, files: _Files, target: Path, progress: Progress) -> None:
+        from runtime.locking import locked
+
+        store = self._store()
+        archives = [(artifact, _fetch(store, artifact, progress)) for artifact in artifacts]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as made:
-                new = Path(made) / "whole"
-                for folder in (new, new / "agent", new / "agent" / "bin"):
-                    folder.mkdir()
-                    folder.chmod(0o755)  # the agent may be another user than the one whose umask this is
-                for artifact in artifacts:
-                    self._extract(artifact, new, progress)
-                for file in files:
-                    with _new_file(new, file.path, executable=bool(file.mode & 0o100)) as out:
-                        out.write(file.data)
-                _rename(new, target)
+            with locked(self._folder):
+                self._sweep()
+                if target.is_dir():  # another start was quicker, with the same content
+                    return
+                with tempfile.TemporaryDirectory(dir=self._folder, prefix=_NEW) as made:
+                    new = Path(made) / "whole"
+                    for folder in (new, new / "agent", new / "agent" / "bin"):
+                        folder.mkdir()
+                        folder.chmod(0o755)  # the agent may be another user than the one whose umask this is
+                    for artifact, archive in archives:
+                        _extract(artifact, archive, new, progress)
+                    for file in files:
+                        with _new_file(new, file.path, executable=bool(file.mode & 0o100)) as out:
+                            out.write(file.data)
+                    new.rename(target)
         except OSError as e:
             raise RuntimeFailure(
                 f"cannot unpack into '{self._folder}': {e.strerror or e}", fix="check space and permissions"
             ) from e
 
-    def _extract(self, artifact: ArtifactSpec, new: Path, progress: Progress) -> None:
-        with progress.step(f"download {artifact.filename}") as step:
-            archive = self._store.fetch(artifact, step)
-        with progress.step(f"unpack {artifact.filename}"):
-            for member in members(archive, artifact.members):
-                with _new_file(new, member.path, executable=member.executable) as out:
-                    shutil.copyfileobj(member.stream, out, 1 << 20)
+    def _sweep(self) -> None:
+        """Remove what a killed start had begun: whoever holds the lock is the only one that unpacks."""
+        for left in self._folder.glob(f"{_NEW}*"):
+            shutil.rmtree(left)
+
+
+def _fetch(store: ArtifactStore, artifact: ArtifactSpec, progress: Progress) -> Path:
+    with progress.step(f"download {artifact.filename}") as step:
+        return store.fetch(artifact, step)
+
+
+def _extract(artifact: ArtifactSpec, archive: Path, new: Path, progress: Progress) -> None:
+    with progress.step(f"unpack {artifact.filename}"):
+        for member in members(archive, artifact.members):
+            with _new_file(new, member.path, executable=member.executable) as out:
+                shutil.copyfileobj(member.stream, out, 1 << 20)
 
 
 def pinned(bundle: Bundle, service: str) -> tuple[ArtifactSpec, ...]:
@@ -108,11 +132,3 @@ def _make_folders(root: Path, folder: Path) -> None:
         if part.is_relative_to(root) and not part.exists():
             part.mkdir()
             part.chmod(0o755)
-
-
-def _rename(new: Path, target: Path) -> None:
-    try:
-        new.rename(target)
-    except OSError:
-        if not target.is_dir():  # another start was quicker, with the same content
-            raise

@@ -87,7 +87,9 @@ class Remote:
     def send(self, data: bytes) -> None:
         if self.tty:
             data, self._typed = self._typed + data, b""
-            if _DETACH in data:
+            data, leaves, _ = data.partition(_DETACH)
+            if leaves:
+                self._stream.sendall(frames.frame(frames.INPUT, data))  # what was typed before still counts
                 self.left = True
                 self.close()
                 return

@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -84,11 +85,27 @@ def keep(folder: Path, order: Mapping[str, Any]) -> None:
             write(folder / "running", running)
         except FileNotFoundError:
             pass  # over already
-    log = Log(folder / "log")
     assert child.stdout is not None
-    while data := os.read(child.stdout.fileno(), _CHUNK):
-        log.write(data)
+    _copy(child.stdout.fileno(), child.pid, Log(folder / "log"))
     write(folder / "exit", child.wait() & 0xFF)
+
+
+def _copy(output: int, pid: int, log: Log) -> None:
+    """Write down what is printed, until the process `pid` ends: it is bwrap, and its end alone does not always end what
+    it has started, while the end of this keeper does."""
+    os.set_blocking(output, False)
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    poll.register(os.pidfd_open(pid), select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        try:
+            while data := os.read(output, _CHUNK):
+                log.write(data)
+            return
+        except BlockingIOError:
+            if ready != {output}:
+                return
 
 
 def _filter(order: Mapping[str, Any]) -> int:

@@ -40,9 +40,14 @@ class Service:
 
 
 def rlimits(limits: Limits, *, grouped: bool) -> list[tuple[int, int]]:
-    """No core dumps; without control groups the manifest's bounds besides, as far as a process can carry them."""
-    alone = [] if grouped else [(RLIMIT_NPROC, limits.pids), (RLIMIT_DATA, limits.memory)]
-    return [(RLIMIT_CORE, 0), *alone]
+    """No core dumps; without control groups the manifest's bounds besides, as far as a process can carry them.
+
+    Processes are counted by user: for a user's bottle in its own user namespace, for root's on the whole host, where
+    the processes of other bottles, and of a real user of that number, would count too."""
+    if grouped:
+        return [(RLIMIT_CORE, 0)]
+    tasks = [(RLIMIT_NPROC, limits.pids)] if os.geteuid() else []
+    return [(RLIMIT_CORE, 0), *tasks, (RLIMIT_DATA, limits.memory)]
 
 
 def begin(service: Service, launch: Mapping[str, Any]) -> None:

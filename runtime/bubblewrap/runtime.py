@@ -1,6 +1,7 @@
 """The steps of runtime.base.Runtime with bubblewrap: no daemon, every process held by a keeper of its bottle."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,12 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bottlegen.errors import Problem, RuntimeFailure
 from bottlegen.plan import HOME, MATERIAL
 from runtime import sidecars, terminal, workspace
-from runtime.artifacts import ArtifactStore
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
 from runtime.bubblewrap import cgroup, client, command, launching, records, seccomp, tools
 from runtime.bubblewrap.binaries import Binaries, pinned
@@ -23,12 +23,16 @@ from runtime.bubblewrap.records import Folder
 from runtime.service_env import agent_ports, env_of, first_port, sidecar_names
 from runtime.sources import unlinked
 
+if TYPE_CHECKING:
+    from runtime.artifacts import ArtifactStore
+
 RUNTIME = "bubblewrap"
 _AGENT = "agent"
 _OUTSIDE = "outside"
 _SIDECAR_USER = (65532, 65532)
 _LAST_LINES = 15
 _PAUSE = 0.005
+_END_SECONDS = 10.0
 _FOLLOW_PAUSE = 0.1
 
 
@@ -39,7 +43,7 @@ class BubblewrapRuntime:
 
     def __init__(self, env: Mapping[str, str], cache: Path, state: Path, ca_file: Path | None = None) -> None:
         self._env = env
-        self._binaries = Binaries(cache / "programs", ArtifactStore(cache / "artifacts", env, ca_file))
+        self._binaries = Binaries(cache / "programs", lambda: _store(cache / "artifacts", env, ca_file))
         self._root = state / RUNTIME
         self._programs: dict[str, Path] = {}
 
@@ -54,9 +58,10 @@ class BubblewrapRuntime:
         if found := [*_workspace_problems(spec, privileged=privileged)]:
             raise RuntimeFailure(found)
         if not cgroup.possible():
+            unheld = "limits.cpus" if os.geteuid() else "limits.cpus and limits.pids"
             print(
-                "bubblewrap without control groups (they are root's here): limits.memory holds for each process alone,"
-                " limits.cpus not at all",
+                "bubblewrap without control groups, as this user may make none here: limits.memory holds for each"
+                f" process alone, {unheld} not at all",
                 file=sys.stderr,
             )
 
@@ -185,7 +190,9 @@ class BubblewrapRuntime:
             terminal.join(remote, tty=remote.tty, stdin=bool(folder.told().get("stdin")), resize=remote.resize)
         if remote.left:
             return None
-        return remote.status if remote.status is not None else _status_soon(folder)
+        # Its keeper writes the end down a moment after the streams ended: who asks next must not find it running.
+        ended = _status_soon(folder)
+        return ended if remote.status is None else remote.status
 
     def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
         folder = self._folder(bottle).service(_AGENT)
@@ -236,6 +243,12 @@ class BubblewrapRuntime:
         if not folder.path.is_dir():
             raise RuntimeFailure(f"no bottle '{bottle}' is up", fix="bottlegen up --profile …")
         return folder
+
+
+def _store(folder: Path, env: Mapping[str, str], ca_file: Path | None) -> "ArtifactStore":
+    from runtime.artifacts import ArtifactStore
+
+    return ArtifactStore(folder, env, ca_file)
 
 
 @contextmanager
@@ -307,7 +320,8 @@ def _last_lines(folder: Folder, service: str) -> str:
 
 def _status_soon(folder: Folder) -> int | None:
     """The agent's exit status, which its keeper writes a moment after the streams ended; None when it runs on."""
-    for _ in range(200):
+    end = time.monotonic() + _END_SECONDS
+    while time.monotonic() < end:
         if (status := folder.exit(_AGENT)) is not None:
             return status
         if not folder.running(_AGENT):

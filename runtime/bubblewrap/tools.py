@@ -23,6 +23,7 @@ _ROOTS = (
 )
 """Debian, Fedora, openSUSE, Alpine."""
 
+_SYSTEM = Path("/proc/sys")
 _SETTINGS = (
     ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
     ("kernel/unprivileged_userns_clone", "0", "1"),
@@ -113,8 +114,11 @@ def user(tools: Tools, uid: int, gid: int) -> list[str]:
 def _mend() -> str:
     lines = []
     for name, forbids, allows in _SETTINGS:
-        path = Path("/proc/sys") / name
+        path = _SYSTEM / name
         if path.is_file() and path.read_text().strip() == forbids:
             lines.append(f"sudo sysctl {name.replace('/', '.')}={allows}   # forbids it now")
-    inside = "a container hides /proc: run it with --security-opt systempaths=unconfined, or outside of the container"
+    inside = (
+        "a chroot, or a container that hides /proc, forbids it: run it outside of that,"
+        " or the container with --security-opt systempaths=unconfined"
+    )
     return "\n".join([*(lines or [inside]), f"or: {_INSTEAD}"])

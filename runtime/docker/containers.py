@@ -77,6 +77,7 @@ def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace
         extra_hosts=dict(place.hosts),
         mounts=[_mount(bind) for bind in place.binds],
         userns_mode="host" if engine.remapped else None,
+        runtime=spec.oci_runtime or None,
     )  # fmt: skip
     workspace = spec.bundle.manifest.workspace
     env = env_of(spec.bundle, naming.AGENT) | dict(spec.terminal_env) | {"HOME": HOME}

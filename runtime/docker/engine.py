@@ -1,8 +1,10 @@
 """The one place that knows how to reach a docker engine and what its failures mean to a user."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bottlegen.errors import RuntimeFailure
@@ -11,12 +13,16 @@ Api = Any
 """docker.APIClient, untyped: the low-level client answers in one request where the high one needs three."""
 
 _TIMEOUT = 120
+_SOCKET = Path("/var/run/docker.sock")
+"""Where the library looks when nothing names an engine."""
+
 _INSTALL = "not installed? https://docs.docker.com/engine/install/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What a runtime must know of the engine. `local` is whether its bind mounts are this host's folders."""
+    """What a runtime must know of the engine. `local` is whether its bind mounts are this host's folders, `runtimes`
+    the names of the OCI runtimes that it was configured with."""
 
     api: Api
     version: tuple[int, ...]
@@ -26,10 +32,13 @@ class Engine:
     remapped: bool
     cpus: int
     cgroup_v1: bool
+    runtimes: tuple[str, ...]
 
 
 def connect(env: Mapping[str, str]) -> Engine:
     """The engine that DOCKER_HOST or the current docker context names."""
+    if _surely_absent(env):
+        raise _unreachable(FileNotFoundError("No such file"))
     import docker
 
     with translated("reach the docker engine"):
@@ -49,7 +58,15 @@ def connect(env: Mapping[str, str]) -> Engine:
         remapped="name=userns" in options,
         cpus=int(info.get("NCPU") or 1),
         cgroup_v1=info.get("CgroupVersion", "1") == "1",
+        runtimes=tuple(sorted(info.get("Runtimes") or ())),
     )
+
+
+def _surely_absent(env: Mapping[str, str]) -> bool:
+    """Whether nothing here speaks of an engine: then its library need not be loaded to find none."""
+    config = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME") or "/") / ".docker") / "config.json"
+    named = env.get("DOCKER_HOST") or env.get("DOCKER_CONTEXT")
+    return sys.platform == "linux" and not named and not config.exists() and not _SOCKET.exists()
 
 
 def _endpoint(env: Mapping[str, str]) -> tuple[str | None, Any]:

@@ -25,6 +25,9 @@ DETACH_KEYS = "ctrl-p,ctrl-q"
 _PLACE = ("/usr/libexec/bottle/place.sh",)
 _READY = b"bottlegen: ready"
 _RESIZE_TRIES = 10
+_INSTALL = {"runsc": "apt install runsc && runsc install && systemctl restart docker"}
+"""How an engine comes to an OCI runtime: https://gvisor.dev/docs/user_guide/quick_start/docker/"""
+
 _NOBODY = (1000, 1000)
 """Who the agent is when there is no workspace to own files of and the caller is root."""
 
@@ -61,7 +64,7 @@ class DockerRuntime:
             self.engine.api.close()
 
     def check(self, spec: LaunchSpec) -> None:
-        found = [*self._remote_problems(spec), *self._workspace_problems(spec)]
+        found = [*self._remote_problems(spec), *self._workspace_problems(spec), *self._oci_problems(spec)]
         if found:
             raise RuntimeFailure(found)
 
@@ -82,6 +85,15 @@ class DockerRuntime:
         yield from workspace.problems(spec.workspace, spec.bundle.manifest.workspace)
         if spec.workspace.is_dir() and workspace.owner(spec.workspace)[0] == 0 and not self.engine.rootless:
             yield workspace.owned_by_root(spec.workspace)
+
+    def _oci_problems(self, spec: LaunchSpec) -> Iterator[Problem]:
+        wanted = spec.oci_runtime
+        if wanted and wanted not in self.engine.runtimes:
+            yield Problem(
+                what=f"the docker engine has no OCI runtime '{wanted}', only {', '.join(self.engine.runtimes)}",
+                where=Where(file="host.toml", field="docker.oci_runtime"),
+                fix=f"{_INSTALL.get(wanted, 'configure it in /etc/docker/daemon.json')}\nor take the line out",
+            )
 
     def prepare(self, spec: LaunchSpec, progress: Progress) -> None:
         self._images = Images(self.engine, self._store, self._env, self._ca_file).have(spec, progress)

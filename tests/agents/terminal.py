@@ -77,6 +77,18 @@ class Terminal:
             if len(self._drawn) == before:
                 return
 
+    def resize(self, rows: int, columns: int) -> None:
+        """As when a window is dragged: the new size, and the signal that says so."""
+        fcntl.ioctl(self._main, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._process.send_signal(signal.SIGWINCH)
+
+    def ended(self, seconds: float = 30) -> int:
+        """The exit status, once the program is over; what it draws until then is taken."""
+        end = time.monotonic() + seconds
+        while self._read(0.05) and self._process.poll() is None:
+            assert time.monotonic() < end, f"does not end: {self.words[-3000:]}"
+        return self._process.wait(seconds)
+
     def type(self, keys: str) -> None:
         os.write(self._main, keys.encode())
 

@@ -112,6 +112,16 @@ def test_remove_takes_everything_and_twice_is_fine(bottle: Bottle) -> None:
     assert bottle.runtime.remove(bottle.name) is False
 
 
+def test_a_workspace_of_who_no_agent_may_be_is_refused(make_spec: SpecMaker, runtime: Any, tmp_path: Path) -> None:
+    """Before anything is made: root's for root, and without root whatever is not one's own."""
+    folder = tmp_path if os.getuid() == 0 else Path("/usr")
+    spec = make_spec(workspace=folder)
+    with pytest.raises(RuntimeFailure, match=f"the workspace '{folder}' belongs to (root|another user)") as caught:
+        launch(spec, runtime)
+    assert "--workspace with a folder" in caught.value.problems[0].fix
+    assert spec.bottle not in {status.bottle for status in runtime.list()}
+
+
 def test_what_git_on_the_host_would_run_cannot_be_changed(make_bottle: BottleMaker, folder: Path) -> None:
     make_repository(folder)
     bottle = make_bottle(workspace=folder)

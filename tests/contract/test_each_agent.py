@@ -20,6 +20,7 @@ from tests.contract import screen
 from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
 from tests.contract.bottle import CACHE, make_runtime
 from tests.contract.screen import Screen
+from tests.engine.bottle import LOCAL_BASE
 
 pytestmark = pytest.mark.agents
 
@@ -109,7 +110,8 @@ def have_image(kind: str, name: str) -> None:
     has another, and an engine's layers are shared by builds that trust alike."""
     spec = LaunchSpec(
         bottle="none", session="none", bundle=bundle.read(GOLDEN / name / "bundle"), command=(), tty=False,
-        interactive=False, workspace=None, home=None, base_image="", outside_network="", terminal_env=(), protected=(),
+        interactive=False, workspace=None, home=None, base_image=LOCAL_BASE, outside_network="", terminal_env=(),
+        protected=(),
     )  # fmt: skip
     with make_runtime(kind, Path("/nonexistent")) as runtime:
         runtime.prepare(spec, make_progress())

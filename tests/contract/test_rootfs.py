@@ -22,7 +22,7 @@ from runtime.progress import make_progress
 from runtime.start import start
 from tests.contract import small_root
 from tests.contract.bottle import CACHE, Bottle
-from tests.engine.bottle import OWNER
+from tests.engine.bottle import LOCAL_BASE, OWNER
 from tests.unit.archives import image_archive
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def up(bundle: Bundle, project: Path, runtime: Any) -> Iterator[Maker]:
         made.append(f"rooted-{os.getpid()}-{next(_numbers)}")
         values: dict[str, Any] = {
             "bottle": made[-1], "session": "s", "bundle": bundle, "command": ("sleep", "600"), "tty": False,
-            "interactive": False, "workspace": folder, "home": None, "base_image": "", "outside_network": "",
+            "interactive": False, "workspace": folder, "home": None, "base_image": LOCAL_BASE, "outside_network": "",
             "terminal_env": (), "rootfs_at": (project / "root",),
         }  # fmt: skip
         spec = LaunchSpec(**(values | changes))
@@ -166,7 +166,9 @@ def test_from_profile_to_agent_with_the_real_commands(kind: str, project: Path, 
     (here / "profiles").mkdir(parents=True)
     subprocess.run(["cp", "-a", str(project / "root"), str(here / "agent-root")], check=True)
     host = tmp_path / "host.toml"
-    host.touch()
+    base = f'[images]\nbase = "{LOCAL_BASE}"\n'
+    host.write_text(base)
+
     env = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST", "SSL_CERT_FILE") if name in os.environ}
     env |= {
         "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(project / "cache"),
@@ -198,9 +200,9 @@ def test_from_profile_to_agent_with_the_real_commands(kind: str, project: Path, 
 
     (here / "agent-root" / "planted").unlink()
     (here / "agent-root").rename(tmp_path / "elsewhere")
-    host.write_text(f'[rootfs]\nagent-root = "{tmp_path}/elsewhere"\n')
+    host.write_text(f'{base}[rootfs]\nagent-root = "{tmp_path}/elsewhere"\n')
     assert up()[:2] == (0, "of the tree\n")
-    host.write_text(f'[rootfs]\nagent-root = "{tmp_path}/nowhere"\n')
+    host.write_text(f'{base}[rootfs]\nagent-root = "{tmp_path}/nowhere"\n')
     env["XDG_CACHE_HOME"] = str(tmp_path / "empty")
     status, _, said = up()
     assert (status, f"looked for '{tmp_path}/nowhere'" in said) == (16, True)

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bottlegen import decide as decide_module
-from bottlegen.decide import Decision, decide
+from bottlegen.decide import HTTP1_METHODS, Decision, decide
 from bottlegen.routes import RouteSet
-from tests.dataplane.client import Answer, Tunnel, get
+from tests.dataplane.client import Answer, Tunnel, curl, get
 from tests.dataplane.conftest import World
 
 HOSTS = ("api.test", "methods.test", "exact.wild.test", "a.wild.test", "open.test")
@@ -49,7 +49,7 @@ def test_decide_agrees_with_envoy(world: World) -> None:
     connections = Connections(world)
 
     @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
-    @given(host=st.sampled_from(HOSTS), method=st.sampled_from(["GET", "POST", "DELETE", "TRACE"]), path=PATHS)
+    @given(host=st.sampled_from(HOSTS), method=st.sampled_from(["GET", "POST", "DELETE", "TRACE", "QUERY"]), path=PATHS)
     @example(host="api.test", method="GET", path="/open/%%32e%%32e/x")
     @example(host="api.test", method="GET", path="/open/a%%34%31")
     @example(host="api.test", method="GET", path="/open/..;%2e/x")
@@ -70,7 +70,7 @@ def test_decide_agrees_with_envoy(world: World) -> None:
 
 MANY = 4_000
 SEED = 20_260_000
-METHODS = ("GET", "GET", "POST", "HEAD", "DELETE", "OPTIONS", "PATCH", "PROPFIND")
+METHODS = ("GET", "GET", "POST", "HEAD", "DELETE", "OPTIONS", "PATCH", "PROPFIND", "M-SEARCH", "TRACE")
 TARGETS = (
     "/repos/x/issues", "/repos/x/issues/7/comments", "/keyed/a", "/open/x/y", "/v1/x-1", "/only", "/repos/acme", "/",
 )  # fmt: skip
@@ -151,9 +151,24 @@ def test_a_judge_that_is_wrong_is_found_out(world: World, seen: list[Seen], monk
     assert disagreements(seen, routes, decide)
 
 
-@pytest.mark.parametrize("method", ["get", "M-SEARCH"])
-def test_a_method_that_http1_does_not_list_is_refused_before_any_rule(world: World, method: str) -> None:
-    """The one place where `decide` allows more: Envoy's parser of HTTP/1.1 has a list of methods, and it knows none."""
-    assert decide(world.sidecar.routes, "open.test", 443, method, "/").allowed
-    with Tunnel(world.sidecar, "open.test") as tunnel:
-        assert tunnel.request(get("/", "open.test", method=method)).status == 400
+ODD_METHODS = ("get", "M-SEARCH", "QUERY", "BREW", "MSEARC", "GETT", "LINKS", "A", "PUT-X")
+
+
+def test_the_methods_of_http1_are_those_that_the_sidecar_knows(world: World) -> None:
+    """Envoy's parser of HTTP/1.1 has a list of methods, and answers 400 to every other before any rule is asked."""
+    routes = world.sidecar.routes
+    with contextlib.closing(Connections(world)) as connections:
+        for method in (*sorted(HTTP1_METHODS - {"CONNECT"}), *ODD_METHODS):
+            for host in ("open.test", "methods.test"):
+                expected = decide(routes, host, 443, method, "/")
+                assert connections.ask(host, method, "/").status == (expected.status or 200), (host, method)
+    assert not any(decide(routes, "open.test", 443, method, "/").allowed for method in ODD_METHODS)
+
+
+@pytest.mark.parametrize("method", ["M-SEARCH", "get"])
+def test_http2_has_no_list_of_methods(world: World, method: str) -> None:
+    assert decide(world.sidecar.routes, "open.test", 443, method, "/", http2=True).allowed
+    assert not decide(world.sidecar.routes, "methods.test", 443, method, "/", http2=True).allowed
+    asked = [curl(world.sidecar, f"https://{host}/", "--http2", "-X", method) for host in ("open.test", "methods.test")]
+    assert [answer.status for answer in asked] == [200, 403]
+    assert curl(world.sidecar, "https://open.test/", "--http1.1", "-X", method).status == 400

@@ -109,7 +109,7 @@ def histories(draw: st.DrawFn) -> list[Profile]:
 def table(rules: HostRules | None, slots: tuple[Slot, ...], host: str, port: int) -> tuple[Any, ...]:
     """For every request of the world None, or the credential it gets ('' for none)."""
     routes = RouteSet(hosts=(rules,) if rules else (), slots=slots)
-    decisions = [decide(routes, host, port, method, path) for method in METHODS for path in WORLD]
+    decisions = [decide(routes, host, port, method, path, http2=True) for method in METHODS for path in WORLD]
     return tuple(_credential(routes, d.slot) if d.allowed else None for d in decisions)
 
 

@@ -17,8 +17,9 @@ from bottlegen.manifest import ArtifactSpec
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
 from bottlegen.plan import RenderedFile
-from runtime.artifacts import ArtifactStore, for_platform, platforms
+from runtime.artifacts import ArtifactStore
 from runtime.images import ImageBuilder, ImagePlan, plan_image, write_context
+from runtime.machine import for_platform, platforms
 
 PROFILE = Path(__file__).parents[2] / "profiles" / "codex.toml"
 AMD64 = "linux/amd64"

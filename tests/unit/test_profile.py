@@ -399,6 +399,12 @@ def _problems(name: str, text: bytes) -> tuple[Problem, ...]:
     return ()
 
 
+@pytest.mark.parametrize("text", ["'[key]' = 1", "[env]\n'[key]' = 1", "[env]\n'[key]' = 'x'"])
+def test_a_key_that_looks_like_no_key_is_an_error_like_any(text: str) -> None:
+    with pytest.raises(ProfileError, match=r"\[key\]|env"):
+        load("dev.toml", lambda _: text.encode(), provider_fields={})
+
+
 @settings(max_examples=400)
 @given(
     place=st.sampled_from(_places(FULL)[1:]),

@@ -18,8 +18,9 @@ _CHUNK = 65536
 _SLOW = 1 << 20
 """Bytes that wait for a reader before the process has to wait too."""
 
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Signals that Python ignores, and which a program expects as usual."""
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP)
+"""Signals that Python and the keeper ignore, and which a program expects as usual: what is ignored stays so beyond an
+exec, and no Ctrl-C would reach anything."""
 
 
 class Process:

@@ -1,0 +1,52 @@
+"""A bottle in a real terminal: its size inside, the keys that leave it running, and coming back to it."""
+
+import json
+
+from tests.agents.terminal import Terminal
+from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
+
+_LEAVE = "\x10\x11"
+"""Ctrl-P Ctrl-Q."""
+
+
+def _terminal(arena: Arena, *argv: str) -> Terminal:  # noqa: F811
+    return Terminal(tuple(arena.command(*argv)), env={**arena.env, "TERM": "xterm"}, cwd=ROOT, user=None)
+
+
+def test_size_resize_leave_and_come_back(arena: Arena) -> None:  # noqa: F811
+    """The shell counts in a variable, so that the one that is joined again is known to be the one that was left."""
+    with _terminal(arena, "up", "--profile", "shell", "--", "sh") as terminal:
+        terminal.wait_for(r"[$#]$")
+        terminal.type("n=40; stty size\r")
+        terminal.wait_for(r"stty size 50 160")
+        terminal.resize(31, 101)
+        terminal.type("until [ \"$(stty size)\" = '31 101' ]; do sleep 0.1; done; echo now-$(stty size)\r")
+        terminal.wait_for("now-31 101")
+        terminal.type("echo be''gun; sleep 600\r")
+        terminal.wait_for("begun")
+        terminal.type("\x03" + _LEAVE)
+        assert terminal.ended() == 0
+        assert "left running: bottlegen attach --name" in terminal.words
+    listed = json.loads(arena.bottlegen("ps", "--json").stdout)
+    assert [entry["state"] for entry in listed if entry["bottle"] in arena.names] == ["running"]
+    with _terminal(arena, "attach", "--name", "shell") as terminal:
+        terminal.type("echo is-$((n + 2)) $(stty size)\r")
+        terminal.wait_for("is-42 50 160")
+        terminal.type("exit 3\r")
+        assert terminal.ended() == 3
+    assert arena.leftovers() == []
+
+
+def test_exec_has_a_terminal_of_its_own(arena: Arena) -> None:  # noqa: F811
+    done = arena.bottlegen("up", "--profile", "shell", "--detach", "--", "sleep", "600")
+    assert done.returncode == 0, done.stderr
+    with _terminal(arena, "shell", "--name", "shell") as terminal:
+        terminal.type("test -t 0 && stty size\r")
+        terminal.wait_for("50 160")
+        terminal.type("echo be''gun; sleep 600\r")
+        terminal.wait_for("begun")
+        terminal.type("\x03")
+        terminal.type("echo ba''ck\r")
+        terminal.wait_for("back")
+        terminal.type("exit 4\r")
+        assert terminal.ended() == 4

@@ -24,7 +24,7 @@ ADDED = sorted(PROVIDERS.keys() - {"codex", "claude", "shell"})
 
 def _own(name: str) -> re.Pattern[str]:
     return re.compile(
-        rf"bottlegen/providers/{name}\.py|profiles/{name}\.toml|bundles/{name}/.*|tests/golden/{name}/.*"
+        rf"bottlegen/providers/{name}\.py|profiles/{name}\.toml|bundles/{name}/.*|tests/golden/{name}(-[a-z-]+)?/.*"
         rf"|tests/unit/providers/test_{name}\.py"
     )
 
@@ -35,8 +35,8 @@ def _files_that_name(name: str) -> set[str]:
         "git",
         "grep",
         "--untracked",
-        "-lwI",
-        name,
+        "-lIE",
+        f"(^|[^&[:alnum:]_]){name}([^[:alnum:]_]|$)",  # but for the entity &amp;
         "--",
         "bottlegen.lock",
         "bottlegen",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("inv", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "tasks.py", "bottlegen", "runtime")
+PARTS = ("inv", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "tasks.py", "bottlegen.lock", "bottlegen", "runtime")
 
 pytestmark = pytest.mark.slow
 

@@ -21,6 +21,7 @@ from runtime.progress import make_progress
 from runtime.start import refresh, start
 from tests.contract import traces
 from tests.contract.bottle import Bottle, make_runtime
+from tests.engine.bottle import LOCAL_BASE
 from tests.gitgate.gate import HOST, bundle_of
 from tests.pretend.git_host import GitHost
 
@@ -139,7 +140,8 @@ def gated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         )
         spec = LaunchSpec(
             bottle=f"gated-{os.getpid()}", session="s1", bundle=bundle, command=("sleep", "600"), tty=False,
-            interactive=False, workspace=None, home=None, base_image="", outside_network=network, terminal_env=(),
+            interactive=False, workspace=None, home=None, base_image=LOCAL_BASE, outside_network=network,
+            terminal_env=(),
         )  # fmt: skip
         made = Gated(
             bottle=Bottle(spec=spec, runtime=runtime), remote=remote, bundle=bundle, config=config, token=token,
@@ -217,10 +219,10 @@ def test_a_refreshed_credential_is_used(gated: Gated) -> None:
 
 
 def test_without_the_gate_nothing_goes(gated: Gated) -> None:
-    """Last here: it ends the gate."""
+    """Last here: it ends the gate. To an address that nobody has any more git would connect for minutes."""
     _end_gate(gated)
     seen = len(gated.remote.seen)
-    status, said = gated.git("ls-remote", _URL)
+    status, said = gated.bottle.run("timeout", "5", "git", "ls-remote", _URL)
     assert status
     assert "refs/" not in said
     assert len(gated.remote.seen) == seen

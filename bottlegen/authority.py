@@ -18,23 +18,28 @@ from bottlegen.errors import BundleError, Problem
 from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
 from bottlegen.pipeline import Preview
-from bottlegen.plan import Slot
+from bottlegen.plan import GitRemote, Slot
 from bottlegen.routes import HostRules, RouteSet, Rule
-from bottlegen.sidecars import cred_proxy, pipelock
+from bottlegen.sidecars import cred_proxy, git_gate, pipelock
 from bottlegen.sidecars.egress import render, routes_json
 from bottlegen.tokens import TokenRoute
 from bottlegen.wording import shown
 
-Area = Literal["routes", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"]
+Area = Literal[
+    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"
+]
 AREAS: tuple[Area, ...] = (
-    "routes", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files",
+    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files",
 )  # fmt: skip
 
 _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
 _REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]{0,127}@sha256:[0-9a-f]{64}")
 _CONFIG = "sidecars/egress/envoy.json"
-_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG, cred_proxy.FILE, pipelock.FILE})
+_DERIVED = frozenset({
+    "routes.json", "tokens.json", "agent/env.json", _CONFIG, cred_proxy.FILE, pipelock.FILE, git_gate.RULES,
+    f"agent/home/{git_gate.NOTES}",
+})  # fmt: skip
 """Files whose content is judged by its meaning, or made of such content."""
 
 
@@ -92,13 +97,15 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """`hosts` sorted by (host, port), `facts` by area and name; `mount` None where the agent sees no folder."""
+    """`hosts` sorted by (host, port), `remotes` by name, `facts` by area and name; `mount` None where the agent sees no
+    folder."""
 
     name: str
     services: tuple[str, ...]
     hosts: tuple[HostGrants, ...]
     mount: Mount | None
     facts: tuple[Fact, ...]
+    remotes: tuple[GitRemote, ...] = ()
 
     def value(self, area: Area, name: str) -> str:
         """The value of one fact that every bottle has."""
@@ -143,6 +150,9 @@ class _Routes(_Strict):
     routes: list[_Route]
 
 
+_GIT_SETTINGS = "GIT_CONFIG_"
+"""Variables that lead git to the gate, made of its rules."""
+
 _TOKENS = TypeAdapter(dict[str, str])
 
 
@@ -155,12 +165,13 @@ def authority(bundle: Bundle) -> Authority:
         env = _TOKENS.validate_json(bundle.data("agent/env.json"), strict=True)
         by_path = [_as_route(route) for route in _by_path(bundle)]
         hosts = tuple(_hosts([*routes.routes, *by_path], tokens))
+        remotes = git_gate.read(bundle.data(git_gate.RULES), tokens) if git_gate.RULES in bundle.files else ()
     except (KeyError, ValueError, ValidationError) as e:
         what = (
             f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
         )
         raise BundleError(Problem(what=what, fix="bottlegen build, then compare again")) from e
-    return _authority(manifest, hosts, env)
+    return _authority(manifest, hosts, remotes, env)
 
 
 def authority_of(view: Preview) -> Authority:
@@ -185,19 +196,22 @@ def authority_of(view: Preview) -> Authority:
         HostGrants(host=host, port=port, grants=tuple(sorted(grants, key=_order)), inspected=True not in passed)
         for (host, port), (grants, passed) in sorted(found.items())
     )
-    return _authority(view.unrouted.manifest, tuple(hosts), dict(view.whole_env))
+    return _authority(view.unrouted.manifest, tuple(hosts), view.remotes, dict(view.whole_env))
 
 
 def _paths_below(token: TokenRoute) -> tuple[PathPattern, ...]:
     return () if token.upstream_path == "/" else (PathPattern.parse(f"{token.upstream_path}**"),)
 
 
-def _authority(manifest: Manifest, hosts: tuple[HostGrants, ...], env: Mapping[str, str]) -> Authority:
+def _authority(
+    manifest: Manifest, hosts: tuple[HostGrants, ...], remotes: tuple[GitRemote, ...], env: Mapping[str, str]
+) -> Authority:
     workspace = manifest.workspace
     return Authority(
         name=manifest.name,
         services=tuple(sorted(manifest.services)),
         hosts=hosts,
+        remotes=remotes,
         mount=Mount(source=workspace.source, read_only=tuple(workspace.read_only))
         if workspace.mode == "bind"
         else None,
@@ -227,6 +241,8 @@ def enforces_its_routes(bundle: Bundle) -> bool:
     }
     if route_set.tokens:
         made[cred_proxy.FILE] = cred_proxy.routes_file(route_set).data
+    if git_gate.RULES in bundle.files:
+        made[git_gate.RULES] = git_gate.again(bundle.manifest.name, bundle.data(git_gate.RULES))
     told = all(bundle.files[path].data == data for path, data in made.items())
     return told and (not chained or pipelock.enforces(bundle.data(pipelock.FILE), route_set))
 
@@ -318,6 +334,8 @@ def _facts(manifest: Manifest, env: Mapping[str, str]) -> Iterator[Fact]:
     yield Fact(area="agent", name="home", value=manifest.home, rank=float(manifest.home == "kept"))
     yield Fact(area="agent", name="provider", value=manifest.provider)
     for name, value in env.items():
+        if name.startswith(_GIT_SETTINGS):
+            continue
         yield Fact(area="agent", name=f"env {name}", value=shown_whole(value))
     for name, service in manifest.services.items():
         yield from _service_facts(name, service)

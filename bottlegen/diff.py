@@ -11,6 +11,7 @@ from typing import Literal
 
 from bottlegen.authority import AREAS, Area, Authority, Fact, Mount
 from bottlegen.bundle import Bundle
+from bottlegen.git_reach import changes as git_changes
 from bottlegen.reach import Gain, Hosts, deciding, gains, names
 from bottlegen.reach_text import gained, host_name, lost
 from bottlegen.wording import shown
@@ -45,6 +46,8 @@ def compare(before: Authority | None, after: Authority | None) -> tuple[Change, 
     """
     old, new = _hosts(before), _hosts(after)
     changes = [*_presence(before, after), *_routes(old, new), *_inspection(old, new)]
+    for widens, text in git_changes(before.remotes if before else (), after.remotes if after else ()):
+        changes.append(Change(kind="widens" if widens else "narrows", area="git", text=text))
     if before and after:
         changes += [*_mount(before.mount, after.mount), *_facts(before, after)]
     return tuple(sorted(changes, key=lambda change: (KINDS.index(change.kind), AREAS.index(change.area))))

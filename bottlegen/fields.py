@@ -187,7 +187,7 @@ def _decoded(text: str) -> str:
     raise Refusal("path is percent-encoded many times over", "write it decoded")
 
 
-def _bytes(value: object, field: str, fix: str) -> object:
+def in_bytes(value: object, field: str, fix: str) -> object:
     """Bytes from '4GiB' or a number of bytes; other types are left to the type check."""
     if not isinstance(value, str):
         return value
@@ -199,7 +199,7 @@ def _bytes(value: object, field: str, fix: str) -> object:
 
 def body_size(value: object) -> object:
     """Bytes of a request or an answer that is held while it is scanned."""
-    value = _bytes(value, "size", '"32MiB", or a number of bytes')
+    value = in_bytes(value, "size", '"32MiB", or a number of bytes')
     if isinstance(value, int) and not isinstance(value, bool) and not _BODY[0] <= value <= _BODY[1]:
         raise Refusal("the size is below 1MiB or above 1GiB: a body is held in memory while it is scanned", '"32MiB"')
     return value
@@ -227,7 +227,7 @@ def regex(text: str) -> str:
 
 def memory(value: object) -> object:
     """Bytes of the agent's memory."""
-    value = _bytes(value, "memory", 'memory = "4GiB", "512MiB", or a number of bytes')
+    value = in_bytes(value, "memory", 'memory = "4GiB", "512MiB", or a number of bytes')
     if isinstance(value, int) and not isinstance(value, bool) and not _MEMORY[0] <= value <= _MEMORY[1]:
         raise Refusal("memory is below 64MiB or above 1024TiB", 'memory = "4GiB"')
     return value

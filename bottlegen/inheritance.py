@@ -17,7 +17,7 @@ _Place = Callable[[], Where | None]
 """To find a line takes a scan of the file, so only a message asks for it."""
 
 ADDED_UP: frozenset[tuple[str, ...]] = frozenset(
-    {("egress", "routes"), ("workspace", "read_only"), ("pipelock", "patterns"), ("tokens",)}
+    {("egress", "routes"), ("git", "remotes"), ("workspace", "read_only"), ("pipelock", "patterns"), ("tokens",)}
 )
 
 

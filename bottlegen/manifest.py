@@ -124,7 +124,8 @@ class ListeningSpec(_Strict):
 class Service(_Strict):
     """One container, VM or process. `env` names variables whose values stand in `env_file`; tmpfs sizes are bytes.
 
-    `listening` is None for the agent alone.
+    `listening` is None for the agent alone. `scratch` are folders on disk, empty at the start, that go with the bottle;
+    `programs` are those of the system that a runtime without images has to find on its host.
     """
 
     image: ImageSpec
@@ -134,6 +135,8 @@ class Service(_Strict):
     networks: list[Network]
     listening: ListeningSpec | None
     tmpfs: dict[str, int]
+    scratch: list[str]
+    programs: list[str]
     limits: Limits
     hardening: Hardening
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from bottlegen.authority import Authority, Credential, Grant, HostGrants
+from bottlegen.git_reach import writable
+from bottlegen.plan import GitRemote
 from bottlegen.reach_text import credential_name, host_name
 from bottlegen.wording import shown
 
@@ -64,12 +66,13 @@ def picture(authority: Authority, widened: Names = frozenset()) -> Picture:
     numbers: dict[Credential | None, int] = {credential: index for index, credential in enumerate(found, 1)}
     listed = tuple((numbers[credential], credential_name(credential)) for credential in found[:_MAX_NAMES])
     more = ((0, f"and {len(found) - _MAX_NAMES} more"),) if len(found) > _MAX_NAMES else ()
+    git = tuple(_git_cards(authority.remotes, len(found)))
     return Picture(
         name=authority.name,
         agent=tuple(_agent(authority)),
         sidecars=tuple(name for name in authority.services if name != "agent"),
-        credentials=(*listed, *more),
-        cards=tuple(_cards(shown_hosts, numbers, widened)),
+        credentials=(*listed, *more, *((card.number, card.title) for card in git if card.number)),
+        cards=(*_cards(shown_hosts, numbers, widened), *git),
         more=len(authority.hosts) - len(shown_hosts),
     )
 
@@ -111,6 +114,28 @@ def _cards(hosts: Iterable[HostGrants], numbers: dict[Credential | None, int], w
             inspected=inspected,
             hosts=tuple(_hosts(card, widened)),
         )
+
+
+def _git_cards(remotes: Iterable[GitRemote], credentials: int) -> Iterator[Card]:
+    """One for each credential that the git gate holds, numbered after those of egress, and one for none."""
+    ordered = sorted(remotes, key=lambda remote: (not remote.credential, remote.credential, remote.name))
+    groups = groupby(ordered, key=lambda remote: remote.credential)
+    for number, (credential, group) in enumerate(groups, credentials + 1):
+        same = list(group)
+        yield Card(
+            title=f"git, {credential}" if credential else "git, no credential",
+            number=number if credential else 0,
+            inspected=all(remote.secret_scan for remote in same),
+            hosts=tuple(Host(name=remote.url, rules=tuple(_git_rules(remote))) for remote in same),
+        )
+
+
+def _git_rules(remote: GitRemote) -> Iterator[str]:
+    yield f"read {_listed(remote.fetch)}"
+    yield f"push {_listed(writable(remote)) or 'nothing'}"
+    yield from (word for word, allowed in (("force", remote.force), ("delete", remote.delete)) if allowed)
+    if not remote.secret_scan:
+        yield "no scan for secrets"
 
 
 def _hosts(rows: Iterable[_Row], widened: Names) -> Iterator[Host]:

@@ -13,6 +13,7 @@ from bottlegen.plan import (
     MATERIAL,
     WORKSPACE,
     AgentFile,
+    GitRemote,
     Image,
     ProvisionPlan,
     RenderedFile,
@@ -53,6 +54,7 @@ class Preview:
     whole_env: tuple[tuple[str, str], ...]
     hidden: tuple[str, ...]
     provided: tuple[Route, ...]
+    remotes: tuple[GitRemote, ...]
     unrouted: Bundle
     _plans: tuple[SidecarPlan, ...]
     _document: Mapping[str, object]
@@ -115,6 +117,7 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
         whole_env=tuple(sorted(env.items())),
         hidden=tuple(sorted(plan.hidden_env_names)),
         provided=plan.egress_routes,
+        remotes=tuple(sorted(profile.remotes, key=lambda remote: remote.name)),
         unrouted=assemble(document, _files(profile, plan, home, env, sidecars)),
         _plans=sidecars,
         _document=document,
@@ -164,7 +167,7 @@ def _git_env(sidecars: tuple[SidecarPlan, ...]) -> dict[str, str]:
 
 
 def _home_files(plan: ProvisionPlan, sidecars: tuple[SidecarPlan, ...]) -> tuple[AgentFile, ...]:
-    files = (*plan.files, *(file for sidecar in sidecars for file in sidecar.agent.files))
+    files = (*plan.files, *(file for sidecar in sidecars for file in sidecar.agent.files), *_orders(plan, sidecars))
     paths = [file.path for file in files]
     if twice := sorted({path for path in paths if paths.count(path) > 1}):
         raise PlanError(
@@ -175,6 +178,15 @@ def _home_files(plan: ProvisionPlan, sidecars: tuple[SidecarPlan, ...]) -> tuple
             for path in twice
         )
     return files
+
+
+def _orders(plan: ProvisionPlan, sidecars: tuple[SidecarPlan, ...]) -> tuple[AgentFile, ...]:
+    """What leads the agent to its notes; a seed, since the file of a kept home is the user's and the agent's."""
+    notes = [sidecar.agent.read for sidecar in sidecars if sidecar.agent.read]
+    if not notes or not plan.instructions:
+        return ()
+    lines = (f"Read ~/{path} before you use git: it says what you may fetch and push here.\n" for path in notes)
+    return (AgentFile(path=plan.instructions, content="".join(lines), mode=0o644, keep=True),)
 
 
 def _manifest(
@@ -274,6 +286,8 @@ def _agent_service(plan: ProvisionPlan, env: Mapping[str, str], profile: Profile
         "networks": ["bottle"],
         "listening": None,
         "tmpfs": dict(_AGENT_TMPFS),
+        "scratch": [],
+        "programs": [],
         "limits": _limits(profile.resources),
         "hardening": _hardening("workspace-owner"),
     }
@@ -288,6 +302,8 @@ def _sidecar_service(sidecar: SidecarPlan) -> _Document:
         "networks": sidecar.networks,
         "listening": asdict(sidecar.listening),
         "tmpfs": dict(sidecar.tmpfs),
+        "scratch": sidecar.scratch,
+        "programs": sidecar.programs,
         "limits": _limits(sidecar.resources),
         "hardening": _hardening("sidecar"),
     }

@@ -63,6 +63,29 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GitRemote:
+    """A repository behind the gate, and what of it an agent may read and write: patterns of whole refs.
+
+    `credential` names the host's secret, the token of an https URL or the private key of an ssh one; empty for none.
+    `max_size` is bytes of a push. `origin` is where it stands, for messages, and no part of what it is.
+    """
+
+    name: str
+    url: str
+    credential: str = ""
+    username: str = ""
+    known_hosts: tuple[str, ...] = ()
+    fetch: tuple[str, ...] = ()
+    push: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    force: bool = False
+    delete: bool = False
+    max_size: int = 0
+    secret_scan: bool = True
+    origin: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProvider:
     """What a profile says of its agent: `template` is a registry key, `auth_token` and `api_key` name host secrets.
 
@@ -150,7 +173,10 @@ class RenderedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisionPlan:
-    """All that is particular to one agent, as data; made by a provider and never looked behind."""
+    """All that is particular to one agent, as data; made by a provider and never looked behind.
+
+    `instructions` is the file below the home in which the agent looks for standing orders, empty for none.
+    """
 
     image: Image
     image_files: tuple[RenderedFile, ...]
@@ -159,6 +185,7 @@ class ProvisionPlan:
     env: tuple[tuple[str, str], ...] = ()
     hidden_env_names: frozenset[str] = frozenset()
     files: tuple[AgentFile, ...] = ()
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,11 +225,15 @@ class Listening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentShare:
-    """What a sidecar needs the agent to know: variables, files of its home, settings of git."""
+    """What a sidecar needs the agent to know: variables, files of its home, settings of git.
+
+    `read` is the path of one of the files, which the agent is told to read.
+    """
 
     env: tuple[tuple[str, str], ...] = ()
     files: tuple[AgentFile, ...] = ()
     git: tuple[tuple[str, str], ...] = ()
+    read: str = ""
 
 
 def _no_files() -> tuple[RenderedFile, ...]:
@@ -213,6 +244,8 @@ def _no_files() -> tuple[RenderedFile, ...]:
 class SidecarPlan:
     """One sidecar as data. `files` are the bundle's, with full paths; tmpfs sizes are bytes; `env` holds no secret.
 
+    `scratch` are folders on disk, empty at the start, that go with the bottle: for what is too large for memory.
+    `programs` are those of the system that it runs: its image installs them, a runtime without images needs the host's.
     `routed` renders those files that hold routes: with thousands it takes long, and not everybody wants them.
     """
 
@@ -228,3 +261,5 @@ class SidecarPlan:
     slots: tuple[Slot, ...] = ()
     agent: AgentShare = AgentShare()
     routed: Callable[[], tuple[RenderedFile, ...]] = _no_files
+    scratch: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()

@@ -8,13 +8,22 @@ from typing import Literal
 
 from bottlegen import diagnosis, inheritance
 from bottlegen.errors import PlanError, Problem, ProfileError, Where
-from bottlegen.plan import AgentProvider, Auth, Resources, Rootfs, Route, Token
-from bottlegen.profile_schema import InspectionTable, ProfileTable, RootfsTable, RouteTable, TokenTable
+from bottlegen.plan import AgentProvider, Auth, GitRemote, Resources, Rootfs, Route, Token
+from bottlegen.profile_schema import (
+    GitRemoteTable,
+    InspectionTable,
+    ProfileTable,
+    RootfsTable,
+    RouteTable,
+    TokenTable,
+)
 from bottlegen.source import Source, read_file
 from bottlegen.wording import Keys, dotted, shown
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _MAX_PROBLEMS = 50
+ROUTES, REMOTES = ("egress", "routes"), ("git", "remotes")
+"""Where the lists of tables stand that several files add up to."""
 
 ProviderFields = Mapping[str, frozenset[str]]
 """For each template the fields of `agent_provider` that only some templates take, such as `auth_token`."""
@@ -49,6 +58,7 @@ class Profile:
     agent: AgentProvider
     resources: Resources
     routes: tuple[Route, ...] = ()
+    remotes: tuple[GitRemote, ...] = ()
     tokens: tuple[Token, ...] = ()
     rootfs: Rootfs | None = None
     env: tuple[tuple[str, str], ...] = ()
@@ -69,10 +79,9 @@ class Profile:
 
     def _with_lines(self, problem: Problem) -> Problem:
         what, first = problem.what, problem.where
-        named: list[tuple[Keys, str]] = [
-            (("egress", "routes", index), route.origin) for index, route in enumerate(self.routes)
-        ]
+        named: list[tuple[Keys, str]] = [((*ROUTES, index), route.origin) for index, route in enumerate(self.routes)]
         named += [(("tokens", index), token.origin) for index, token in enumerate(self.tokens)]
+        named += [((*REMOTES, index), remote.origin) for index, remote in enumerate(self.remotes)]
         for keys, origin in named:
             if origin and origin in what:
                 where = self.where(*keys)
@@ -183,7 +192,7 @@ def _where(sources: Sequence[Source], keys: Keys) -> Where:
 def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Profile:
     provider, workspace, resources = table.agent_provider, table.workspace, table.resources
     assert provider.template is not None  # checked on the merged data
-    owners = inheritance.owners(sources, ("egress", "routes"))
+    owners = inheritance.owners(sources, ROUTES)
     return Profile(
         name=name,
         agent=AgentProvider(
@@ -196,8 +205,12 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
             command=tuple(provider.command or ()),
         ),
         routes=tuple(
-            _route(route, f"{source.name} {dotted(('egress', 'routes', index))}")
+            _route(route, f"{source.name} {dotted((*ROUTES, index))}")
             for route, (source, index) in zip(table.egress.routes, owners, strict=True)
+        ),
+        remotes=tuple(
+            _remote(remote, f"{source.name} {dotted((*REMOTES, index))}")
+            for remote, (source, index) in zip(table.git.remotes, inheritance.owners(sources, REMOTES), strict=True)
         ),
         tokens=tuple(
             _token(token, f"{source.name} {dotted(('tokens', index))}")
@@ -257,3 +270,26 @@ def _route(table: RouteTable, origin: str) -> Route:
         tls_passthrough=table.pipelock.tls_passthrough,
         origin=origin,
     )
+
+
+def _remote(table: GitRemoteTable, origin: str) -> GitRemote:
+    """Sorted and each once, so that the order in which patterns are written cannot be seen."""
+    return GitRemote(
+        name=table.name,
+        url=table.url,
+        credential=table.ssh_key_ref or table.token_ref or "",
+        username=table.username if table.token_ref else "",
+        known_hosts=_set(table.known_hosts),
+        fetch=_set(table.fetch),
+        push=_set(table.push),
+        tags=_set(table.tags),
+        force=table.force,
+        delete=table.delete,
+        max_size=table.max_size,
+        secret_scan=table.secret_scan,
+        origin=origin,
+    )
+
+
+def _set(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(values)))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from bottlegen import fields, hostname
+from bottlegen import fields, git_fields, hostname
 from bottlegen.wording import Refusal
 
 DEFAULT_MEMORY = 4 * 2**30
@@ -141,6 +141,66 @@ class EgressTable(_Table):
     routes: list[RouteTable] = Field(default=[], description="What the agent may reach; the order carries no meaning.")
 
 
+RefPattern = Annotated[str, AfterValidator(git_fields.ref)]
+
+
+class GitRemoteTable(_Table):
+    """One repository that the agent reaches through the gate, with plain git; the gate holds the credential and refuses
+    a push that this table does not allow before anything of it leaves."""
+
+    name: Annotated[str, AfterValidator(git_fields.name)] = Field(
+        description="What the gate calls it: `git://git-gate/NAME`; the agent may use the URL as well."
+    )
+    url: Annotated[str, AfterValidator(git_fields.url)] = Field(
+        description="Where it is, `https://…` or `ssh://git@…`, without any credential."
+    )
+    token_ref: TokenRef | None = Field(
+        default=None, description="Name of the host secret that is the password over https; none for a public one."
+    )
+    username: Annotated[str, AfterValidator(git_fields.username)] = Field(
+        default="x-access-token", description="User name that goes with the token; most hosts take any."
+    )
+    ssh_key_ref: TokenRef | None = Field(
+        default=None, description="Name of the host secret that is the private key, for an `ssh://` URL."
+    )
+    known_hosts: list[Annotated[str, AfterValidator(git_fields.host_key)]] = Field(
+        default=[],
+        description="Public keys of the host, as `KIND KEY`: required for an `ssh://` URL; others are refused.",
+    )
+    fetch: Annotated[list[RefPattern], AfterValidator(_not_empty)] = Field(
+        default=["refs/heads/**", "refs/tags/**"],
+        description="Refs that the agent may read, beside those that it may push. `agent/*` is of branches; `*` covers "
+        "one part of a name, a last `/**` all below.",
+    )
+    push: list[Annotated[str, AfterValidator(git_fields.pushed)]] = Field(
+        default=[], description="Refs that the agent may write, branches as in `agent/**`; none when left out."
+    )
+    tags: list[Annotated[str, AfterValidator(git_fields.tag)]] = Field(
+        default=[], description="Tags that the agent may make, as in `v*`; none when left out."
+    )
+    force: bool = Field(default=False, description="Whether a push may drop commits of those refs, or move those tags.")
+    delete: bool = Field(default=False, description="Whether a push may delete those refs.")
+    max_size: Annotated[
+        int,
+        BeforeValidator(git_fields.max_size),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": "^[0-9]{1,9}[KMGT]iB$"}),
+    ] = Field(default=100 * 2**20, description="Bytes of one push, as they travel: `100MiB` or a number.")
+    secret_scan: bool = Field(
+        default=True, description="Whether a push whose new commits hold what looks like a credential is refused."
+    )
+
+    @model_validator(mode="after")
+    def _one_transport(self) -> "GitRemoteTable":
+        git_fields.check_transport(self.url, self.token_ref, self.ssh_key_ref, self.known_hosts)
+        return self
+
+
+class GitTable(_Table):
+    """Repositories that are reached through the gate."""
+
+    remotes: list[GitRemoteTable] = Field(default=[], description="One table for each repository.")
+
+
 class AgentProviderTable(_Table):
     """Which agent the bottle serves."""
 
@@ -248,6 +308,7 @@ class ProfileTable(_Table):
     pipelock: InspectionTable | None = Field(
         default=None, description="Scans what leaves the bottle for secrets; left out, nothing is scanned."
     )
+    git: GitTable = Field(default=GitTable(), description="Repositories that are reached through the gate.")
     rootfs: RootfsTable = Field(default=RootfsTable(), description="A root of your own for the agent.")
     env: dict[Annotated[str, AfterValidator(fields.env_name)], Annotated[str, AfterValidator(fields.env_value)]] = (
         Field(

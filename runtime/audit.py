@@ -1,7 +1,9 @@
-"""Audit lines of a bottle's egress: one JSON object a request, as the sidecar wrote it."""
+"""Audit lines of a bottle's ways out: one JSON object a request, as the sidecar wrote it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bottlegen.wording import seen
@@ -13,6 +15,42 @@ class AuditLine:
 
     text: str
     fields: Mapping[str, object]
+
+
+SOURCES = ("egress", "git-gate")
+"""The sidecars that write such lines."""
+
+
+def together(streams: Sequence[Iterable[bytes]], *, follow: bool) -> Iterator[AuditLine]:
+    """The lines of several sidecars: in the order of their times, or with `follow` as they come."""
+    if len(streams) == 1:
+        yield from lines(streams[0])
+    elif follow:
+        yield from _as_they_come(streams)
+    else:
+        found = [line for stream in streams for line in lines(stream)]
+        yield from sorted(found, key=lambda line: str(line.fields.get("ts", "")))
+
+
+def _as_they_come(streams: Sequence[Iterable[bytes]]) -> Iterator[AuditLine]:
+    come: queue.SimpleQueue[AuditLine | None] = queue.SimpleQueue()
+
+    def read(stream: Iterable[bytes]) -> None:
+        try:
+            for line in lines(stream):
+                come.put(line)
+        finally:
+            come.put(None)
+
+    for stream in streams:
+        threading.Thread(target=read, args=(stream,), daemon=True).start()
+    left = len(streams)
+    while left:
+        line = come.get()
+        if line is None:
+            left -= 1
+        else:
+            yield line
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[AuditLine]:

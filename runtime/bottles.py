@@ -60,17 +60,18 @@ def exec_in(name: str, command: tuple[str, ...]) -> int:
 
 
 def show_logs(name: str, *, follow: bool, audit: bool, as_json: bool) -> None:
-    """Write the agent's output, or the audit lines of its egress, as they come."""
+    """Write the agent's output, or the audit lines of its ways out, as they come."""
     status, runtime = _find(name)
-    chunks = runtime.logs(status.bottle, "egress" if audit else "agent", follow=follow)
     if not audit:
-        for chunk in chunks:
+        for chunk in runtime.logs(status.bottle, "agent", follow=follow):
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
         return
-    from runtime.audit import lines, summary
+    from runtime.audit import SOURCES, summary, together
 
-    for line in lines(chunks):
+    there = [service for service, _ in status.services if service in SOURCES]
+    streams = [runtime.logs(status.bottle, service, follow=follow) for service in there]
+    for line in together(streams, follow=follow):
         print(line.text if as_json else summary(line), flush=follow)
 
 

@@ -4,7 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+from bottlegen import explain_git
 from bottlegen.explain import Explanation, explain, parse
+from bottlegen.git_reach import readable, writable
 from bottlegen.pipeline import load_profile, preview
 from bottlegen.wording import shown as quoted
 from runtime.build import pins_of, place_of, shown
@@ -15,6 +17,9 @@ DENIED = 2
 
 def explain_request(asked: str, request: str, *, as_json: bool, cwd: Path) -> int:
     """Print what the sidecar would do; the exit status."""
+    about_git = explain_git.parse(request)
+    if about_git:
+        return _explain_git(about_git, asked, as_json=as_json, cwd=cwd)
     question = parse(request)
     place = place_of(asked, cwd)
     profile = load_profile(shown(place.profile))
@@ -25,6 +30,48 @@ def explain_request(asked: str, request: str, *, as_json: bool, cwd: Path) -> in
     else:
         print("\n".join(_lines(found, profile.agent.template)))
     return 0 if found.decision.allowed else DENIED
+
+
+def _explain_git(question: explain_git.GitAsked, asked: str, *, as_json: bool, cwd: Path) -> int:
+    place = place_of(asked, cwd)
+    profile = load_profile(shown(place.profile))
+    preview(profile, pins_of(place))  # a profile that cannot be combined allows nothing
+    found = explain_git.explain(question, profile)
+    if as_json:
+        json.dump(_git_document(found), sys.stdout, indent=2)
+        print()
+    else:
+        print("\n".join(_git_lines(found)))
+    return 0 if found.rule else DENIED
+
+
+def _git_document(found: explain_git.GitExplanation) -> dict[str, object]:
+    line, remote = found.line, found.remote
+    return {
+        "allowed": bool(found.rule),
+        "rule": found.rule or None,
+        "remote": remote.name if remote else None,
+        "from": [{"file": line.file, "line": line.line, "field": line.field}] if line else [],
+        "credential": {"token_ref": remote.credential} if remote and remote.credential else None,
+    }
+
+
+def _git_lines(found: explain_git.GitExplanation) -> list[str]:
+    asked, remote = _plain(str(found.asked)), found.remote
+    if remote is None:
+        return [f"denied   {asked}", "  answer      no git.remotes of the profile has this url"]
+    if not found.rule:
+        allowed = ", ".join(readable(remote) if found.asked.verb == "fetch" else writable(remote)) or "nothing"
+        return [f"denied   {asked}", f"  from        {found.line}", f"  allowed is  {allowed}"]
+    lines = [f"allowed  {asked}", f"  rule        {found.rule}", f"  from        {found.line}"]
+    lines.append(f"  credential  {remote.credential or 'none'}, which the gate holds and the agent never has")
+    if found.asked.verb == "push":
+        unless = [
+            word for word, allowed in (("drops commits", remote.force), ("deletes", remote.delete)) if not allowed
+        ]
+        unless += ["holds a secret"] if remote.secret_scan else []
+        lines.append(f"  unless      it {', '.join([*unless, 'is Git LFS'])}, or has over {remote.max_size} bytes")
+    return lines
 
 
 def _document(found: Explanation) -> dict[str, object]:

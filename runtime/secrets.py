@@ -13,24 +13,33 @@ _COMMAND_SECONDS = 60
 _MAX_SECRET = 64 * 1024
 
 
-def resolve(tokens: Mapping[str, str], values: Mapping[str, Secret]) -> dict[str, Secret]:
+def resolve(
+    tokens: Mapping[str, str], values: Mapping[str, Secret], *, headerless: frozenset[str] = frozenset()
+) -> dict[str, Secret]:
     """Slot to value, for `tokens` (slot to token_ref); SecretError lists every unset, empty or unusable one at once.
 
-    Knows no provider and no special name: who provisions a value puts it into `values` beforehand.
+    Knows no provider and no special name: who provisions a value puts it into `values` beforehand. What goes only into
+    slots that are `headerless`, such as a private key, may have several lines.
     """
-    problems = [problem for ref in sorted(set(tokens.values())) if (problem := _problem(ref, values.get(ref)))]
+    in_headers = {ref for slot, ref in tokens.items() if slot not in headerless}
+    problems = [
+        problem
+        for ref in sorted(set(tokens.values()))
+        if (problem := _problem(ref, values.get(ref), lines=ref not in in_headers))
+    ]
     if problems:
         raise SecretError(problems)
     return {slot: values[ref] for slot, ref in tokens.items()}
 
 
-def _problem(ref: str, value: Secret | None) -> Problem | None:
+def _problem(ref: str, value: Secret | None, *, lines: bool) -> Problem | None:
     if value is None:
         return Problem(what=f"secret '{ref}' is not set on this host", fix=_set_fix(ref))
     text = value.reveal()
     if not text.strip():
         return Problem(what=f"secret '{ref}' is set but empty", fix=_set_fix(ref))
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+    allowed = "\r\n" if lines else ""
+    if any((ord(c) < 0x20 or ord(c) == 0x7F) and c not in allowed for c in text):
         return Problem(
             what=f"secret '{ref}' holds a line break or another control character, which no header can carry",
             fix=f"store '{ref}' as one line",

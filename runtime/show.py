@@ -4,10 +4,12 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bottlegen.pipeline import Preview, load_profile, preview
+from bottlegen.plan import GitRemote
 from bottlegen.routes import HostRules, Rule
 from runtime.build import pins_of, place_of, shown
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _ANY = "any"
+_TO_THE_GATE = "GIT_CONFIG_"
+"""Variables that lead git to the gate: the remotes say the same in fewer words."""
+
 _PIPE_WIDTH = 240
 """Columns where no terminal says how many: wide enough that a row stays a line."""
 
@@ -49,6 +54,7 @@ def _document(view: Preview) -> dict[str, object]:
             }
             for slot in view.routes.slots
         ],
+        "git_remotes": [_remote(remote) for remote in view.remotes],
         "sidecars": list(view.sidecars),
         "env": dict(view.env),
         "hidden_env": list(view.hidden),
@@ -72,6 +78,11 @@ def _route(host: HostRules, rule: Rule, view: Preview) -> dict[str, object]:
         "rule": rule.name,
         "tls_passthrough": host.tls_passthrough,
     }
+
+
+def _remote(remote: GitRemote) -> dict[str, object]:
+    kept = {name: value for name, value in asdict(remote).items() if name not in ("origin", "credential")}
+    return {**kept, "credential": remote.credential or None}
 
 
 def _print(view: Preview) -> None:
@@ -98,7 +109,11 @@ def _write(view: Preview, console: "Console") -> None:
     rows = [_row(host, rule, view) for host in view.routes.hosts for rule in host.rules]
     head = ("host", "methods", "paths", "credential added")
     console.print(_table("may reach, and nothing else", head, rows) if rows else "may reach  nothing")
-    console.print(_table("env of the agent", (), view.env))
+    if view.remotes:
+        told = map(_remote_row, view.remotes)
+        console.print(_table("git remotes, through the gate", ("url", "read", "push", "also", "credential used"), told))
+    env = [(name, value) for name, value in view.env if not name.startswith(_TO_THE_GATE)]
+    console.print(_table("env of the agent", (), env))
     if view.hidden:
         console.print(f"[dim]and placeholders the agent needs: {', '.join(view.hidden)}[/]")
 
@@ -124,6 +139,18 @@ def _row(host: HostRules, rule: Rule, view: Preview) -> tuple[str, str, str, str
         " ".join(rule.methods) or _ANY,
         " ".join(map(str, rule.paths)) or _ANY,
         credential,
+    )
+
+
+def _remote_row(remote: GitRemote) -> tuple[str, str, str, str, str]:
+    ways = [word for word, allowed in (("force", remote.force), ("delete", remote.delete)) if allowed]
+    ways += [] if remote.secret_scan else ["no scan for secrets"]
+    return (
+        remote.url,
+        " ".join(remote.fetch),
+        " ".join((*remote.push, *remote.tags)) or "nothing",
+        ", ".join(ways) or "-",
+        f"<{remote.credential}>" if remote.credential else "-",
     )
 
 

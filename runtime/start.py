@@ -49,6 +49,7 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     """Ask the provider, read the secrets, check the trust: everything that can be missing is missed here, at once."""
     tokens = secrets.read_tokens(bundle.data("tokens.json"))
     refs = frozenset(tokens.values())
+    headerless = frozenset(slot.name for slot in bundle.manifest.slots if not slot.header)
     provider = PROVIDERS[bundle.manifest.provider]
     problems: list[Problem] = []
     provision = HostProvision()
@@ -63,7 +64,7 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     problems += failed.values()
     wanted = {slot: ref for slot, ref in tokens.items() if ref in refs - failed.keys()}
     try:
-        resolved = secrets.resolve(wanted, values)
+        resolved = secrets.resolve(wanted, values, headerless=headerless)
     except SecretError as e:
         raise SecretError([*problems, *e.problems]) from e
     if problems:

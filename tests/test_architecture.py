@@ -6,6 +6,7 @@ import-linter checks the direction between our own modules; here stand the rules
 import ast
 import stat
 import statistics
+import sys
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PURE = sorted((ROOT / "bottlegen").rglob("*.py"))
+SCRIPTS = sorted((ROOT / "bottlegen" / "images").rglob("*.py"))
+"""What runs in a sidecar: files of an image context, which nothing imports."""
+
+PURE = sorted({*(ROOT / "bottlegen").rglob("*.py")} - {*SCRIPTS})
 RUNTIME = sorted((ROOT / "runtime").rglob("*.py"))
-CODE = [*PURE, *RUNTIME]
+CODE = [*PURE, *SCRIPTS, *RUNTIME]
 
 OUTSIDE_WORLD = frozenset(
     {
@@ -186,6 +190,13 @@ def test_lock_names_public_registries_alone():
     ]
     assert len(lines) > 100
     assert foreign == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_a_sidecars_script_needs_nothing_but_python_and_its_neighbours(path):
+    beside = {other.stem for other in path.parent.glob("*.py")}
+    roots = {name.partition(".")[0] for name in direct_imports(path.read_text())}
+    assert roots - beside - sys.stdlib_module_names == set()
 
 
 # --- and the broken inputs that they catch

@@ -63,6 +63,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
             artifacts=pins.artifacts("claude", agent.version),
         ),
         image_files=(),
+        instructions=".claude/CLAUDE.md",
         command=agent.command or ("claude",),
         egress_routes=(
             Route(

@@ -88,6 +88,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
             artifacts=pins.artifacts("codex", agent.version),
         ),
         image_files=(),
+        instructions=".codex/AGENTS.md",
         command=agent.command or ("codex",),
         egress_routes=_routes(agent),
         env=(("CODEX_CA_CERTIFICATE", f"{MATERIAL}/ca-bundle.crt"),),

@@ -6,7 +6,7 @@ from bottlegen.pins import Pins
 from bottlegen.plan import SidecarPlan
 from bottlegen.profile import Profile
 from bottlegen.routes import RouteSet
-from bottlegen.sidecars import egress, pipelock
+from bottlegen.sidecars import egress, git_gate, pipelock
 
 
 class Sidecar(Protocol):
@@ -16,4 +16,4 @@ class Sidecar(Protocol):
         """The sidecar as data, or None when this bottle has no use for it."""
 
 
-SIDECARS: Final[tuple[Sidecar, ...]] = (egress, pipelock)
+SIDECARS: Final[tuple[Sidecar, ...]] = (egress, git_gate, pipelock)

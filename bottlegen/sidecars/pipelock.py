@@ -12,8 +12,8 @@ from bottlegen.plan import Image, Listening, RenderedFile, Resources, SidecarPla
 from bottlegen.profile import Inspection, Profile
 from bottlegen.render import canonical_json
 from bottlegen.routes import RouteSet
+from bottlegen.sidecars.addresses import REFUSED
 from bottlegen.sidecars.envoy_types import Json
-from bottlegen.sidecars.envoy_upstream import REFUSED
 from bottlegen.sidecars.material import PIPELOCK_PORT as PORT
 
 NAME = "pipelock"

@@ -104,9 +104,13 @@ def pinned(bundle: Bundle, service: str) -> tuple[ArtifactSpec, ...]:
 
 
 def _own_files(bundle: Bundle, service: str) -> _Files:
-    """The files of the bundle's image context that lie among the programs, under their paths there."""
-    context = f"{bundle.manifest.services[service].image.context}/"
-    return tuple(replace(file, path=file.path.removeprefix(context)) for file in bundle.below(f"{context}{_PROGRAMS}"))
+    """The files of the bundle's image context that lie among the programs, under their paths there: the agent's below
+    one folder, a sidecar's all but what makes an image."""
+    declared = bundle.manifest.services[service]
+    context = f"{declared.image.context}/"
+    found = bundle.below(declared.image.context if declared.listening else f"{context}{_PROGRAMS}")
+    files = [replace(file, path=file.path.removeprefix(context)) for file in found]
+    return tuple(file for file in files if not (declared.listening and file.path.endswith((".sh", "Dockerfile"))))
 
 
 def _name(artifacts: _Artifacts, files: _Files) -> str:

@@ -50,9 +50,9 @@ class Room:
     rootfs: Path | None = None
 
 
-def sidecar(room: Room, sockets: Mapping[str, Path], hosts: Path | None) -> list[str]:
-    """A sidecar: this host's resolver (with other `hosts`, when given), its own memory, and the folders of the networks
-    that it is on."""
+def sidecar(room: Room, sockets: Mapping[str, Path], own: Iterable[Bind], hosts: Path | None) -> list[str]:
+    """A sidecar: this host's resolver (with other `hosts`, when given), its own memory, what is its `own` on disk, and
+    the folders of the networks that it is on."""
     shared = (part for network, folder in sockets.items() for part in ("--bind", str(folder), SOCKETS[network]))
     return [
         *_walls(room),
@@ -60,15 +60,14 @@ def sidecar(room: Room, sockets: Mapping[str, Path], hosts: Path | None) -> list
         *(_read_only(hosts, _HOSTS) if hosts else ()),
         *_read_only(room.programs, f"/opt/{room.hostname}"),
         *shared,
+        *_passable(own),
+        *_binds(own),
         *_end(room, "sidecar"),
     ]  # fmt: skip
 
 
 def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str]:
     """The agent: made-up names and users, the workspace, its home. Its keeper has made the network that it is in."""
-    mounts = [
-        part for bind in binds for part in ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
-    ]
     return [
         *_walls(room),
         *(_tree(room, room.rootfs) if room.rootfs else [*_system(room, _PLAIN), *_trust_folders()]),
@@ -76,7 +75,7 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
         *(part for path in (TRUST if room.rootfs else _TRUST) for part in ("--symlink", _BUNDLE, path)),
         *_read_only(room.programs / "agent", "/opt/agent"),
         *_read_only(doors, SOCKETS["bottle"]),
-        *mounts,
+        *_binds(binds),
         *_end(room, "agent"),
     ]  # fmt: skip
 
@@ -85,6 +84,18 @@ def _trust_folders() -> list[str]:
     """Links' parents: bwrap makes them for root alone, and OpenSSL ends a program that may not look there."""
     folders = {str(folder) for path in _TRUST for folder in Path(path).parents if folder.is_relative_to("/etc")}
     return [part for folder in sorted(folders) for part in ("--perms", "0755", "--dir", folder)]
+
+
+def _passable(binds: Iterable[Bind]) -> list[str]:
+    """Folders on the way to the binds, which bwrap would close to the sidecar's user."""
+    passed = dict.fromkeys(str(path) for bind in binds for path in reversed(Path(bind.target).parents[:-1]))
+    return [part for path in passed for part in ("--perms", "0755", "--dir", path)]
+
+
+def _binds(binds: Iterable[Bind]) -> list[str]:
+    return [
+        part for bind in binds for part in ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
+    ]
 
 
 def _walls(room: Room) -> list[str]:

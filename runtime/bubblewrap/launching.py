@@ -17,6 +17,7 @@ from runtime.bubblewrap import cgroup, client, command, keeper
 from runtime.bubblewrap.records import Folder
 from runtime.host import split_address
 from runtime.sidecars.begin import EXTRA_CA
+from runtime.workspace import Bind
 
 PATH = "/opt/agent/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -100,6 +101,19 @@ def write_hosts(service: Service, static_hosts: Sequence[tuple[str, str]]) -> Pa
     path.write_text(fixed + (own.read_text(errors="replace") if own.exists() else ""))
     path.chmod(0o644)
     return path
+
+
+def own(service: Service, uid: int, gid: int, scratch: Sequence[str]) -> list[Bind]:
+    """What a sidecar has on disk: its scratch, which goes with the bottle, and the one line that names its user."""
+    passwd = service.path / "passwd"
+    passwd.write_text(f"{service.name}:x:{uid}:{gid}::/:/bin/false\n")
+    passwd.chmod(0o644)
+    binds = [Bind(source=passwd, target="/etc/passwd", read_only=True)]
+    for index, path in enumerate(scratch):
+        folder = service.path / f"scratch-{index}"
+        folder.mkdir(mode=0o700)
+        binds.append(Bind(source=folder, target=path))
+    return binds
 
 
 def trust(into: str) -> dict[str, object]:

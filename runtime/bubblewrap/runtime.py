@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +56,7 @@ class BubblewrapRuntime:
         privileged = self.tools.privileged
         for service in spec.bundle.manifest.services:
             pinned(spec.bundle, service)
-        if found := [*_workspace_problems(spec, privileged=privileged)]:
+        if found := [*_workspace_problems(spec, privileged=privileged), *self._missing_programs(spec)]:
             raise RuntimeFailure(found)
         if not cgroup.possible():
             unheld = "limits.cpus" if os.geteuid() else "limits.cpus and limits.pids"
@@ -64,6 +65,14 @@ class BubblewrapRuntime:
                 f" process alone, {unheld} not at all",
                 file=sys.stderr,
             )
+
+    def _missing_programs(self, spec: LaunchSpec) -> Iterator[Problem]:
+        """A sidecar is a process of this host, and some need programs of it."""
+        for name, service in spec.bundle.manifest.services.items():
+            for program in service.programs:
+                if not shutil.which(program, path=self._path(name)):
+                    what = f"service '{name}' needs '{program}', which this host has in none of its system's folders"
+                    yield Problem(what=what, fix=f"apt install {program}, or use --runtime docker")
 
     def prepare(self, spec: LaunchSpec, progress: Progress) -> None:
         for service in spec.bundle.manifest.services:
@@ -102,19 +111,26 @@ class BubblewrapRuntime:
         }
         door = f"{command.SOCKETS[_network(spec, name)]}/{first_port(spec.bundle, name)}"
         port = launching.free_port() if listening.tcp_only else 0
+        env = {"PATH": self._path(name), "BOTTLEGEN_BOTTLE": spec.bottle, "BOTTLEGEN_BUNDLE": spec.bundle.hash}
         launch = {
             "bridge": {"door": door, "port": port} if port else None,
-            "uid": uid, "gid": gid, "owned": [*declared.tmpfs, *(command.SOCKETS[network] for network in sockets)],
-            "argv": list(declared.command), "env": env_of(spec.bundle, name) | {"PATH": f"/opt/{name}"},
+            "uid": uid, "gid": gid,
+            "owned": [*declared.tmpfs, *declared.scratch, *(command.SOCKETS[network] for network in sockets)],
+            "argv": list(declared.command), "env": env_of(spec.bundle, name) | env,
             "begins_with": listening.config, "trust": launching.trust(listening.trust),
             "limits": launching.rlimits(declared.limits, grouped=cgroup.possible()),
         }  # fmt: skip
         launching.begin(service, launch)
         room = self._room(service, uid, gid, hostname=name, tmpfs=declared.tmpfs)
         hosts = launching.write_hosts(service, spec.static_hosts) if spec.static_hosts else None
-        argv = command.sidecar(room, sockets, hosts)
+        own = launching.own(service, uid, gid, declared.scratch)
+        argv = command.sidecar(room, sockets, own, hosts)
         launching.hold(service, argv, enclosed=_OUTSIDE not in declared.networks)
         return f"127.0.0.1:{port}" if port else door
+
+    def _path(self, service: str) -> str:
+        """Where a sidecar finds programs: its own first, then this host's, with the Python that runs inside."""
+        return f"/opt/{service}:{self.tools.python.parent}:/usr/local/bin:/usr/bin:/bin"
 
     def _room(self, service: Service, uid: int, gid: int, *, hostname: str, tmpfs: Mapping[str, int]) -> command.Room:
         return command.Room(

@@ -42,6 +42,7 @@ def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, netw
     host = _host_config(
         engine, service, _tmpfs(service.tmpfs, SIDECAR_USER),
         network_mode=network,
+        mounts=[_scratch(spec, name, path) for path in service.scratch],
         # 443 for clients that know no proxy; and packets are never passed on, only requests.
         extra_hosts=_fixed(spec) if "outside" in service.networks else None,
         sysctls={"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ip_forward": "0"},
@@ -122,6 +123,13 @@ def _mount(bind: Bind) -> Any:
 
     # A mount rather than a `-v` string: it fails when the source is missing, and colons in paths are just colons.
     return Mount(target=bind.target, source=str(bind.source), type="bind", read_only=bind.read_only)
+
+
+def _scratch(spec: LaunchSpec, service: str, path: str) -> Any:
+    """A volume without a name: it begins as the image's folder of that path, and goes with the container."""
+    from docker.types import Mount
+
+    return Mount(target=path, source=None, type="volume", labels=naming.labels(spec, service))
 
 
 def _user(user: tuple[int, int]) -> str:

@@ -7,7 +7,7 @@ from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, HostError, Problem
 from bottlegen.secret import Secret
 from runtime.base import MaterialFile
-from runtime.sidecars import egress, pipelock
+from runtime.sidecars import egress, git_gate, pipelock
 from runtime.sidecars.begin import Begin
 
 
@@ -24,7 +24,7 @@ class Sidecar(Protocol):
         """The files of its slots, by slot name; placed again, they replace what is in use without a restart."""
 
 
-SIDECARS: Final[Mapping[str, Sidecar]] = {"egress": egress, "pipelock": pipelock}
+SIDECARS: Final[Mapping[str, Sidecar]] = {"egress": egress, "git-gate": git_gate, "pipelock": pipelock}
 
 
 def of(bundle: Bundle) -> tuple[str, ...]:

@@ -300,3 +300,39 @@ def test_what_cannot_be_hashed(project: Project, words: tuple[str, ...], status:
     os.mkfifo(project.folder / "pipes" / "pipe")
     done = project.run("hash", *words)
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+
+
+def test_show_lists_git_remotes(project: Project) -> None:
+    more = '[[git.remotes]]\nname = "site"\nurl = "https://git.example.com/acme/site"\ntoken_ref = "SITE_TOKEN"\n'
+    path = project.folder / "profiles" / "dev.toml"
+    path.write_text(f'{path.read_text()}\n{more}push = ["agent/**"]\nforce = true\n')
+    (remote,) = json.loads(project.run("show", "--profile", "dev", "--json").stdout)["git_remotes"]
+    assert (remote["url"], remote["push"], remote["credential"]) == (
+        "https://git.example.com/acme/site", ["refs/heads/agent/**"], "SITE_TOKEN",
+    )  # fmt: skip
+    shown = project.run("show", "--profile", "dev").stdout
+    assert re.search(r"acme/site +refs/heads/\*\* refs/tags/\*\* +refs/heads/agent/\*\* +force +<SITE_TOKEN>", shown)
+    assert "git-gate" in shown
+    assert "GIT_CONFIG_" not in shown
+
+
+def test_explain_answers_for_git(project: Project) -> None:
+    more = '[[git.remotes]]\nname = "site"\nurl = "https://git.example.com/acme/site"\ntoken_ref = "SITE_TOKEN"\n'
+    path = project.folder / "profiles" / "dev.toml"
+    path.write_text(f'{path.read_text()}\n{more}push = ["agent/**"]\n')
+
+    def asked(question: str) -> tuple[int, str]:
+        done = project.run("explain", "--profile", "dev", "--request", question)
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = asked("git push git@git.example.com:acme/site.git agent/x")
+    assert status == 0
+    assert "rule        refs/heads/agent/**" in said
+    assert "git.remotes[0]" in said
+    assert "SITE_TOKEN, which the gate holds" in said
+    assert asked("git fetch https://git.example.com/acme/site main")[0] == 0
+    status, said = asked("git push https://git.example.com/acme/site main")
+    assert (status, "allowed is  refs/heads/agent/**" in said) == (2, True)
+    status, said = asked("git fetch https://git.example.com/acme/other main")
+    assert (status, "no git.remotes of the profile has this url" in said) == (2, True)
+    assert "is no question about git" in asked("git pull https://git.example.com/acme/site main")[1]

@@ -1,6 +1,6 @@
 """Audit lines as people see them: the agent's words stay words."""
 
-from runtime.audit import lines, summary
+from runtime.audit import lines, summary, together
 
 
 def test_a_name_cannot_move_the_cursor_or_start_a_line() -> None:
@@ -13,3 +13,10 @@ def test_a_name_cannot_move_the_cursor_or_start_a_line() -> None:
 def test_bytes_that_are_no_text_do_not_hide_a_request() -> None:
     (line,) = lines([b'{"path": "/\xff', b'\xfe"}\nnot json\n'])
     assert line.fields["path"] == "/\ufffd\ufffd"
+
+
+def test_lines_of_several_sidecars_are_in_the_order_of_time() -> None:
+    streams = [[b'{"ts": "1", "n": 1}\n{"ts": "3", "n": 3}\n'], [b'{"ts": "2", "n": 2}\n']]
+    assert [line.fields["n"] for line in together(streams, follow=False)] == [1, 2, 3]
+    assert {line.fields["n"] for line in together(streams, follow=True)} == {1, 2, 3}
+    assert [line.fields["n"] for line in together(streams[:1], follow=True)] == [1, 3]

@@ -164,3 +164,22 @@ def test_wrapping_loses_nothing() -> None:
     lines = wrapped(text, 20)
     assert max(map(len, lines)) <= 20
     assert "".join(line[2:] if index else line for index, line in enumerate(lines)) == text
+
+
+def test_git_remotes_are_drawn_by_their_credential() -> None:
+    from dataclasses import replace
+
+    from bottlegen.plan import GitRemote
+
+    url = "https://git.example.com/acme/"
+    remotes = (
+        GitRemote(
+            name="a", url=f"{url}a", credential="GIT_KEY", fetch=("refs/heads/**",), push=("refs/heads/agent/**",)
+        ),
+        GitRemote(name="b", url=f"{url}b", fetch=("refs/heads/main",), force=True, secret_scan=False),
+    )
+    drawn = picture(replace(SMALL, remotes=remotes))
+    assert [(card.title, card.number) for card in drawn.cards][-2:] == [("git, GIT_KEY", 2), ("git, no credential", 0)]
+    assert (2, "git, GIT_KEY") in drawn.credentials
+    assert drawn.cards[-2].hosts[0].rules == ("read refs/heads/**", "push refs/heads/agent/**")
+    assert drawn.cards[-1].hosts[0].rules == ("read refs/heads/main", "push nothing", "force", "no scan for secrets")

@@ -14,10 +14,10 @@ def test_the_committed_reference_is_current() -> None:
 
 def test_every_field_is_described() -> None:
     tables = {"ProfileTable": json_schema(), **json_schema()["$defs"]}
-    assert len(tables) == 12
+    assert len(tables) == 14
     for name, table in tables.items():
         for field, schema in table["properties"].items():
-            if "$ref" in schema or field in ("routes", "patterns", "tokens"):
+            if "$ref" in schema or field in ("routes", "patterns", "tokens", "remotes"):
                 assert f"{field}`\n" in markdown() or f"{field}[]`\n" in markdown(), f"{name}.{field} has no section"
             else:
                 assert f"| `{field}` |" in markdown(), f"{name}.{field}"

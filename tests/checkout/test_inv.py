@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("inv", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "tasks.py", "bottlegen.lock", "bottlegen", "runtime")
+PARTS = (
+    "inv", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "tasks.py", "bottlegen.lock", "bottlegen", "runtime",
+)  # fmt: skip
 
 pytestmark = pytest.mark.slow
 

@@ -14,6 +14,7 @@ from runtime.workspace import Bind
 SOCKETS = {"bottle": "/run/doors", "chain": "/run/chain"}
 """Where a service finds the sockets of a network; one that it is not on, it does not see."""
 
+DENIED = "/run/denied"
 _INSIDE = "runtime.bubblewrap.inside"
 CODE = "/opt/bottle"
 LAUNCH = f"{CODE}/launch.json"
@@ -78,6 +79,18 @@ def agent(room: Room, doors: Path, etc: Path, binds: Iterable[Bind]) -> list[str
         *_read_only(doors, SOCKETS["bottle"]),
         *mounts,
         *_end(room, "agent"),
+    ]  # fmt: skip
+
+
+def interceptor(room: Room, doors: Path, denied: Path) -> list[str]:
+    """Who stands on this host for a microVM's agent: no network, the egress's doors, a folder for what it refused."""
+    return [
+        *_walls(room),
+        "--unshare-net",
+        *_system(room, ()),
+        *_read_only(doors, SOCKETS["bottle"]),
+        "--bind", str(denied), DENIED,
+        *_end(room, "interceptor"),
     ]  # fmt: skip
 
 

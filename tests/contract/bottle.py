@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runtime.base import LaunchSpec, Runtime
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
@@ -31,10 +33,41 @@ def make_runtime(kind: str, state: Path) -> Iterator[Any]:
             yield docker
         finally:
             docker.close()
-    else:
+    elif kind == "bubblewrap":
         from runtime.bubblewrap.runtime import BubblewrapRuntime
 
         yield BubblewrapRuntime(ENV, CACHE, state)
+    else:
+        with make_machines(kind, state) as machines:
+            yield machines
+
+
+@contextmanager
+def make_machines(kind: str, state: Path) -> Iterator[Any]:
+    """The smolmachines runtime, on its engine or on a pretend one."""
+    from runtime.smolmachines.runtime import SmolmachinesRuntime
+
+    root = ENV.get("BOTTLEGEN_MICROVM_ROOTFS", "/")
+    settings = HostConfig.model_validate({"smolmachines": {"rootfs": root}})
+    host = Host(env=ENV | {"XDG_STATE_HOME": str(state)}, home=Path("/nonexistent"), config=settings)
+    if kind == "smolmachines":
+        yield SmolmachinesRuntime(host)
+        return
+    from runtime.smolmachines import engine, preflight
+    from tests.smolmachines.pretend import Engine
+
+    state.mkdir(exist_ok=True, parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        pretend = _ENGINES.setdefault(state, Engine(state))
+        for name in ("create", "machines", "delete", "denials"):
+            patch.setattr(engine, name, getattr(pretend, name))
+        patch.setattr(preflight, "problems", lambda *_: [])
+        patch.setattr("runtime.smolmachines.runtime._FILES", 1024)  # a guest's root may raise it, this host's need not
+        yield SmolmachinesRuntime(host)
+
+
+_ENGINES: dict[Path, Any] = {}
+"""By the state directory: two runtimes on one host meet the same machines."""
 
 
 def launch(spec: LaunchSpec, runtime: Runtime) -> None:

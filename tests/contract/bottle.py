@@ -38,21 +38,17 @@ def make_runtime(kind: str, state: Path) -> Iterator[Any]:
 
         yield BubblewrapRuntime(ENV, CACHE, state)
     else:
-        with make_machines(kind, state) as machines:
+        with pretend_machines(state) as machines:
             yield machines
 
 
 @contextmanager
-def make_machines(kind: str, state: Path) -> Iterator[Any]:
-    """The smolmachines runtime, on its engine or on a pretend one."""
+def pretend_machines(state: Path) -> Iterator[Any]:
+    """The smolmachines runtime on a pretend engine; tests/microvm has the true one."""
     from runtime.smolmachines.runtime import SmolmachinesRuntime
 
-    root = ENV.get("BOTTLEGEN_MICROVM_ROOTFS", "/")
-    settings = HostConfig.model_validate({"smolmachines": {"rootfs": root}})
+    settings = HostConfig.model_validate({"smolmachines": {"rootfs": "/"}})
     host = Host(env=ENV | {"XDG_STATE_HOME": str(state)}, home=Path("/nonexistent"), config=settings)
-    if kind == "smolmachines":
-        yield SmolmachinesRuntime(host)
-        return
     from runtime.smolmachines import engine, preflight
     from tests.smolmachines.pretend import Engine
 

@@ -29,7 +29,6 @@ def bundle() -> Bundle:
         pytest.param("docker", marks=pytest.mark.engine),
         pytest.param("bubblewrap", marks=pytest.mark.namespaces),
         pytest.param("pretend machines", marks=pytest.mark.namespaces),
-        pytest.param("smolmachines", marks=pytest.mark.microvm),
     ]
 )
 def kind(request: pytest.FixtureRequest) -> str:

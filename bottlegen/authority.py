@@ -34,7 +34,9 @@ _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
 _REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]{0,127}@sha256:[0-9a-f]{64}")
 _CONFIG = "sidecars/egress/envoy.json"
-_DERIVED = frozenset({"routes.json", "tokens.json", "agent/env.json", _CONFIG, cred_proxy.FILE, pipelock.FILE})
+_DERIVED = frozenset(
+    {"routes.json", "tokens.json", "agent/env.json", "Smolfile", _CONFIG, cred_proxy.FILE, pipelock.FILE}
+)
 """Files whose content is judged by its meaning, or made of such content."""
 
 

@@ -97,6 +97,12 @@ def denials(name: str) -> list[dict[str, Any]]:
     return [event for event in found if isinstance(event, dict)] if isinstance(found, list) else []
 
 
+def output(name: str) -> str:
+    """The last that the machine's first process printed; the SDK has no call for it either."""
+    argv = [str(cli()), "machine", "logs", "--name", name, "--tail", "15"]
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
+
+
 def probe() -> str:
     """Boot the smallest machine there is and remove it; why that did not work, or nothing. Half a minute at most."""
     config = smol.MachineConfig(

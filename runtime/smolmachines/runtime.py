@@ -18,7 +18,7 @@ from typing import Any
 from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.plan import EGRESS_ADDRESS, HOME, MATERIAL, PROXY_HOST
 from runtime import workspace
-from runtime.base import BottleStatus, LaunchSpec, Progress
+from runtime.base import BottleStatus, LaunchSpec, MaterialFile, Progress
 from runtime.bubblewrap import command, inside, launching, seccomp
 from runtime.bubblewrap.inside.preamble import HEAD
 from runtime.bubblewrap.records import Folder
@@ -98,6 +98,19 @@ class SmolmachinesRuntime(BubblewrapRuntime):
         engine.create(
             machine.config(spec, image=root.image, programs=programs, given=given, binding=binding, created=created)
         )
+
+    def _place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, release: bool) -> None:
+        """What a first process that never came said is known to its machine alone."""
+        try:
+            super()._place(bottle, service, files, release=release)
+        except RuntimeFailure as e:
+            if service != _AGENT:
+                raise
+            from runtime.smolmachines import engine, machine
+
+            if not (said := engine.output(machine.name_of(bottle))):
+                raise
+            raise RuntimeFailure([replace(e.problems[0], what=f"{e.problems[0].what}\n{said}")]) from e
 
     def _given(self, spec: LaunchSpec, folder: Folder, names: Sequence[str]) -> Path:
         """What the guest's first process reads, in a folder that it is shown."""

@@ -37,11 +37,13 @@ from tests.microvm.bed import AGENT_ROOT
 from tests.pretend import PretendProvider
 
 TOKEN = "ghp-not-for-the-guest-8f2b"
+_SHELL = '[agent_provider]\ntemplate = "shell"\n'
 _PROFILES = {
-    "shell": '[[egress.routes]]\nhost = "api.github.com"\nmethods = ["GET"]\npaths = ["/zen"]\n',
-    "login": '[[egress.routes]]\nhost = "github.com"\nauth = { token_ref = "TEST_TOKEN" }\n',
+    "codex": '[agent_provider]\ntemplate = "codex"\nforward_host_credentials = true\n',
+    "shell": _SHELL + '[[egress.routes]]\nhost = "api.github.com"\nmethods = ["GET"]\npaths = ["/zen"]\n',
+    "login": _SHELL + '[[egress.routes]]\nhost = "github.com"\nauth = { token_ref = "TEST_TOKEN" }\n',
 }
-_REST = '[agent_provider]\ntemplate = "shell"\n[resources]\ncpus = 1\nmemory = "512MiB"\npids = 200\n'
+_LIMITS = '[resources]\ncpus = 1\nmemory = "512MiB"\npids = 200\n'
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +69,14 @@ def host(place: Path, provider: PretendProvider) -> Host:
     config = HostConfig.model_validate(
         {
             "smolmachines": {"rootfs": AGENT_ROOT},
-            "upstream": {"ca_file": str(place / "ca.pem"), "hosts": {"github.com": f"{address}:{port}"}},
+            "upstream": {
+                "ca_file": str(place / "ca.pem"),
+                "hosts": dict.fromkeys(("github.com", "chatgpt.com"), f"{address}:{port}"),
+            },
         }
     )
     env = {**os.environ, "XDG_STATE_HOME": str(place / "state"), "XDG_CACHE_HOME": str(place / "cache")}
-    return Host(env=env | {"TEST_TOKEN": TOKEN}, home=place, config=config)
+    return Host(env=env | {"TEST_TOKEN": TOKEN, "CODEX_HOME": str(place / "codex")}, home=place, config=config)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +102,7 @@ def engine_s_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 def launched(name: str, profile: str, runtime: Any, host: Host, **change: Any) -> Bottle:
     path = host.home / f"{profile}.toml"
-    path.write_text(_REST + _PROFILES[profile])
+    path.write_text(_PROFILES[profile] + _LIMITS)
     bundle = build(load_profile(str(path)), load_pins())
     _have_envoy(bundle, host)
     values: dict[str, Any] = {

@@ -47,15 +47,18 @@ def furnish(launch: Mapping[str, Any]) -> None:
 
 
 def _leave_only(kept: Sequence[str]) -> None:
-    """Take away every mount that the engine left in here for its own use, or put nothing over it: through its view of
-    the machine's disks an agent would reach past all that follows."""
-    found = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    others = [path for path in found if path != "/" and not any(f"{path}/".startswith(f"{own}/") for own in kept)]
-    for path in reversed(others):
+    """Take away every mount that the engine left in here for its own use: through its view of the machine's disks an
+    agent would reach past all that follows. PermissionError when one stays that can be reached."""
+    for path in reversed(_others(kept)):
         _libc.umount2(path.encode(), _DETACH)
-    for path in others:
-        if os.path.ismount(path):
-            _mount("tmpfs", path, "tmpfs", _READ_ONLY | _NO_SUID | _NO_DEV, "size=4k,mode=0")
+    if left := [path for path in _others(kept) if os.path.lexists(path)]:
+        raise PermissionError(f"still mounted: {', '.join(left)}")
+
+
+def _others(kept: Sequence[str]) -> list[str]:
+    """Where something is mounted beside the root and `kept`; of some the engine's container shows but the name."""
+    found = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [path for path in found if path != "/" and not any(f"{path}/".startswith(f"{own}/") for own in kept)]
 
 
 def filter_calls(program: bytes) -> None:

@@ -1,0 +1,45 @@
+"""Where a machine's root comes from, and what is said where there is none."""
+
+import pytest
+
+from bottlegen.errors import RuntimeFailure
+from runtime.docker import engine
+from runtime.smolmachines.image import Images
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    def none(env):
+        raise RuntimeFailure("no docker engine answers", fix="start it")
+
+    monkeypatch.setattr(engine, "connect", none)
+
+    def make(rootfs=""):
+        return Images(env={}, cache=tmp_path / "cache", ca_file=None, rootfs=rootfs)
+
+    return make
+
+
+def test_without_an_engine_and_without_a_root_both_ways_are_named(images):
+    (found,) = images().problems()
+    assert "there is none: no docker engine answers" in found.what
+    assert "[smolmachines] rootfs in host.toml" in found.fix
+    assert "or start a docker engine" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "fine"), [("root", True), ("image.tar", True), ("image.tgz", True), ("x.zip", False), ("", False)]
+)
+def test_a_root_is_a_folder_or_an_archive(images, tmp_path, name, fine):
+    (tmp_path / "root").mkdir()
+    for file in ("image.tar", "image.tgz", "x.zip"):
+        (tmp_path / file).touch()
+    found = images(str(tmp_path / (name or "missing"))).problems()
+    assert (found == []) is fine
+    assert all(problem.where.field == "smolmachines.rootfs" for problem in found)
+
+
+def test_a_named_root_has_no_agent_in_it(images, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    found = images(str(tmp_path / "link")).have(None, None)
+    assert (found.image, found.bare) == (str(tmp_path), True)

@@ -25,8 +25,8 @@ KEY_BYTES = 32
 _CHUNK = 1 << 18
 _PATIENCE = 10.0
 _LAST_WORDS = 3.0
-_FIRST = 60.0
-"""Seconds in which the guest's first process comes; it is there within one, also where processors are emulated."""
+_FIRST = 120.0
+"""Seconds in which the guest's first process comes: a fraction of one, half a minute where processors are emulated."""
 
 _DENIED_BYTES = 4 * 1024 * 1024
 

@@ -1,4 +1,4 @@
-"""Where an agent's machine takes its root from: what this host names, else the image that Docker's bottle has."""
+"""Where an agent's machine takes its root from: the bundle's rootfs, what this host names, or Docker's agent image."""
 
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
+from bottlegen.manifest import Manifest
 from bottlegen.wording import shown
 from runtime.artifacts import ArtifactStore
 from runtime.base import LaunchSpec, Progress
@@ -30,8 +31,10 @@ class Images:
     ca_file: Path | None
     rootfs: str
 
-    def problems(self) -> list[Problem]:
+    def problems(self, manifest: Manifest) -> list[Problem]:
         """Why there is no root for a machine here, told before anything is made."""
+        if manifest.rootfs:
+            return []  # the start finds and verifies it
         if self.rootfs:
             path = Path(self.rootfs).expanduser()
             if path.is_dir() or (path.is_file() and path.name.endswith((".tar", ".tar.gz", ".tgz"))):
@@ -56,6 +59,8 @@ class Images:
 
     def have(self, spec: LaunchSpec, progress: Progress) -> Root:
         """The root of this bottle's machine, made if it has to be."""
+        if spec.rootfs:
+            return Root(image=str(spec.rootfs), bare=True)
         if self.rootfs:
             return Root(image=str(Path(self.rootfs).expanduser().resolve()), bare=True)
         return Root(image=str(self._saved(spec, progress)), bare=False)

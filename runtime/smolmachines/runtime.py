@@ -24,6 +24,7 @@ from runtime.bubblewrap.inside.preamble import HEAD
 from runtime.bubblewrap.records import Folder
 from runtime.bubblewrap.runtime import BubblewrapRuntime, remember_guards, service_of, translated, workspace_binds
 from runtime.host import Host
+from runtime.rootfs_view import TRUST
 from runtime.service_env import agent_ports, sidecar_names
 from runtime.smolmachines import preflight
 from runtime.smolmachines.image import Images, Root
@@ -62,7 +63,7 @@ class SmolmachinesRuntime(BubblewrapRuntime):
         if found := [
             *machine.problems(manifest.name, manifest.services[_AGENT].limits, _memory_of_host()),
             *machine.unmountable(spec),
-            *self._images.problems(),
+            *self._images.problems(manifest),
         ]:
             raise RuntimeFailure(found)
         super().check(spec)
@@ -142,7 +143,7 @@ class SmolmachinesRuntime(BubblewrapRuntime):
             "etc": f"{GIVEN}/etc",
             "filter": f"{GIVEN}/filter",
             "trust": {"of": [f"{GIVEN}/system-roots.crt", f"{MATERIAL}/ca.crt"], "into": f"{MATERIAL}/ca-bundle.crt"},
-            "trust_links": list(command.TRUST),
+            "trust_links": list(TRUST),
             "kept": ["/proc", "/dev", "/sys", HOME, GIVEN, "/opt/agent", workspace_path],
             "own": [] if spec.home else [HOME],
             "pinned": pinned,

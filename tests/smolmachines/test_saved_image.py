@@ -26,7 +26,7 @@ def test_the_image_is_saved_once_and_the_engine_takes_it(tmp_path: Path, monkeyp
         bottle="b", session="s", bundle=build(load_profile(str(PROFILES / "shell.toml")), load_pins()), command=(),
         tty=False, interactive=False, workspace=None, home=None, base_image="", outside_network="", terminal_env=(),
     )  # fmt: skip
-    assert images.problems() == []
+    assert images.problems(spec.bundle.manifest) == []
     root = images.have(spec, make_progress())
     assert not root.bare
     before = Path(root.image).stat()

@@ -1,10 +1,14 @@
 """Where a machine's root comes from, and what is said where there is none."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bottlegen.errors import RuntimeFailure
 from runtime.docker import engine
 from runtime.smolmachines.image import Images
+
+MANIFEST = SimpleNamespace(rootfs=None)
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def images(tmp_path, monkeypatch):
 
 
 def test_without_an_engine_and_without_a_root_both_ways_are_named(images):
-    (found,) = images().problems()
+    (found,) = images().problems(MANIFEST)
     assert "there is none: no docker engine answers" in found.what
     assert "[smolmachines] rootfs in host.toml" in found.fix
     assert "or start a docker engine" in found.fix
@@ -34,12 +38,18 @@ def test_a_root_is_a_folder_or_an_archive(images, tmp_path, name, fine):
     (tmp_path / "root").mkdir()
     for file in ("image.tar", "image.tgz", "x.zip"):
         (tmp_path / file).touch()
-    found = images(str(tmp_path / (name or "missing"))).problems()
+    found = images(str(tmp_path / (name or "missing"))).problems(MANIFEST)
     assert (found == []) is fine
     assert all(problem.where.field == "smolmachines.rootfs" for problem in found)
 
 
 def test_a_named_root_has_no_agent_in_it(images, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
-    found = images(str(tmp_path / "link")).have(None, None)
+    found = images(str(tmp_path / "link")).have(SimpleNamespace(rootfs=None), None)
     assert (found.image, found.bare) == (str(tmp_path), True)
+
+
+def test_a_bundles_own_root_comes_first(images, tmp_path):
+    assert images().problems(SimpleNamespace(rootfs=object())) == []
+    found = images(str(tmp_path)).have(SimpleNamespace(rootfs=tmp_path / "verified"), None)
+    assert (found.image, found.bare) == (str(tmp_path / "verified"), True)

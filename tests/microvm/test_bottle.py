@@ -266,7 +266,7 @@ def test_a_second_bottle_beside_it_has_its_credential_added_outside(
     (seen,) = provider.to("github.com")
     assert seen.header("authorization") == f"Bearer {TOKEN}"
     assert TOKEN.encode() not in out + err
-    assert second.state() == "stopped"
+    _until(lambda: second.state() == "stopped")
     assert b"complaint" in b"".join(runtime.logs("two", "agent", follow=False))
     folder = runtime._folder("two")  # as if somebody had removed the state directory of a host that crashed
     records.end(folder, "two")

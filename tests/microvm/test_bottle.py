@@ -10,6 +10,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,35 @@ def test_a_second_bottle_beside_it_has_its_credential_added_outside(
     assert runtime.remove("two") is True
     assert runtime.remove("two") is False
     assert (bottle.state(), second.state()) == ("running", "")
+
+
+def test_a_start_that_is_killed_in_the_middle_leaves_nothing(runtime: Any, host: Host) -> None:
+    """While the machine boots, with no chance to undo anything: monitor, sidecars and interceptor are found again."""
+    from runtime.smolmachines import engine, machine
+
+    pid = os.fork()
+    if pid == 0:
+        launched("three", "shell", runtime, host)
+        os._exit(0)
+    _until(lambda: engine.machines(machine.selects("three")))
+    time.sleep(2)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert [status.state for status in runtime.list() if status.bottle == "three"] == ["broken"]
+    assert runtime.remove("three") is True
+    assert runtime.remove("three") is False
+    _until(lambda: _processes_of("three") == [])
+
+
+def _processes_of(bottle: str) -> list[str]:
+    """Command lines that name the bottle or its machine, but for this very process's."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().decode(errors="replace")
+            if f"/{bottle}/" in words or f"bottlegen-{bottle}" in words:
+                found.append(words)
+    return found
 
 
 def test_without_its_interceptor_it_reaches_nothing(bottle: Bottle, runtime: Any) -> None:

@@ -1,5 +1,6 @@
 """Where an agent's machine takes its root from: the bundle's rootfs, what this host names, or Docker's agent image."""
 
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from runtime.artifacts import ArtifactStore
 from runtime.base import LaunchSpec, Progress
 
 _AGENT = "agent"
+_NEEDED = {"/bin/sh": ("bin/sh",), "python3": ("usr/local/bin/python3", "usr/bin/python3", "bin/python3")}
+"""The engine asks the one whether a machine is up; our first process is a program of the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +63,9 @@ class Images:
     def have(self, spec: LaunchSpec, progress: Progress) -> Root:
         """The root of this bottle's machine, made if it has to be."""
         if spec.rootfs:
-            return Root(image=str(spec.rootfs), bare=True)
+            return _bare(spec.rootfs)
         if self.rootfs:
-            return Root(image=str(Path(self.rootfs).expanduser().resolve()), bare=True)
+            return _bare(Path(self.rootfs).expanduser().resolve())
         return Root(image=str(self._saved(spec, progress)), bare=False)
 
     def _saved(self, spec: LaunchSpec, progress: Progress) -> Path:
@@ -81,6 +84,21 @@ class Images:
         finally:
             engine.api.close()
         return archive
+
+
+def _bare(root: Path) -> Root:
+    """A root without agents; RuntimeFailure when it lacks what the engine and a first process start with."""
+    lacking = [
+        name
+        for name, places in _NEEDED.items()
+        if root.is_dir() and not any(os.path.lexists(root / place) for place in places)
+    ]
+    if lacking:
+        raise RuntimeFailure(
+            f"'{root}' cannot be a microVM's root: it has no {' and no '.join(lacking)}",
+            fix="install them there, or --runtime docker",
+        )
+    return Root(image=str(root), bare=True)
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> None:

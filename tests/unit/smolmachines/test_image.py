@@ -1,5 +1,6 @@
 """Where a machine's root comes from, and what is said where there is none."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -43,7 +44,23 @@ def test_a_root_is_a_folder_or_an_archive(images, tmp_path, name, fine):
     assert all(problem.where.field == "smolmachines.rootfs" for problem in found)
 
 
+def root_at(path):
+    for name in ("bin/sh", "usr/bin/python3"):
+        (path / name).parent.mkdir(parents=True)
+        (path / name).symlink_to("/nix/store/elsewhere")
+
+
+@pytest.mark.parametrize(("missing", "words"), [("bin/sh", "no /bin/sh$"), ("usr/bin/python3", "no python3$")])
+def test_a_root_that_starts_nothing_is_refused(images, tmp_path, missing, words):
+    root_at(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(RuntimeFailure) as failure:
+        images(str(tmp_path)).have(SimpleNamespace(rootfs=None), None)
+    assert re.search(words, failure.value.problems[0].what)
+
+
 def test_a_named_root_has_no_agent_in_it(images, tmp_path):
+    root_at(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
     found = images(str(tmp_path / "link")).have(SimpleNamespace(rootfs=None), None)
     assert (found.image, found.bare) == (str(tmp_path), True)
@@ -51,5 +68,6 @@ def test_a_named_root_has_no_agent_in_it(images, tmp_path):
 
 def test_a_bundles_own_root_comes_first(images, tmp_path):
     assert images().problems(SimpleNamespace(rootfs=object())) == []
+    root_at(tmp_path / "verified")
     found = images(str(tmp_path)).have(SimpleNamespace(rootfs=tmp_path / "verified"), None)
     assert (found.image, found.bare) == (str(tmp_path / "verified"), True)

@@ -34,9 +34,9 @@ class Images:
     ca_file: Path | None
     rootfs: str
 
-    def problems(self, manifest: Manifest) -> list[Problem]:
-        """Why there is no root for a machine here, told before anything is made."""
-        if manifest.rootfs:
+    def problems(self, manifest: Manifest | None = None) -> list[Problem]:
+        """Why there is no root for a machine here, told before anything is made; without a manifest, for any bundle."""
+        if manifest and manifest.rootfs:
             return []  # the start finds and verifies it
         if self.rootfs:
             path = Path(self.rootfs).expanduser()

@@ -11,7 +11,7 @@ from bottlegen.pipeline import build, load_profile
 from runtime.base import LaunchSpec
 from runtime.progress import make_progress
 from runtime.smolmachines.image import Images
-from tests.engine.bottle import CACHE, ENV, PROFILES
+from tests.engine.bottle import CACHE, ENV, LOCAL_BASE, PROFILES
 
 pytestmark = pytest.mark.engine
 
@@ -24,7 +24,8 @@ def test_the_image_is_saved_once_and_the_engine_takes_it(tmp_path: Path, monkeyp
     images = Images(env=ENV, cache=tmp_path, ca_file=None, rootfs="")
     spec = LaunchSpec(
         bottle="b", session="s", bundle=build(load_profile(str(PROFILES / "shell.toml")), load_pins()), command=(),
-        tty=False, interactive=False, workspace=None, home=None, base_image="", outside_network="", terminal_env=(),
+        tty=False, interactive=False, workspace=None, home=None, base_image=LOCAL_BASE, outside_network="",
+        terminal_env=(),
     )  # fmt: skip
     assert images.problems(spec.bundle.manifest) == []
     root = images.have(spec, make_progress())

@@ -37,7 +37,7 @@ _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "cont
 _REFERENCE = re.compile(r"[a-z0-9][a-zA-Z0-9._:/-]{0,127}@sha256:[0-9a-f]{64}")
 _CONFIG = "sidecars/egress/envoy.json"
 _DERIVED = frozenset({
-    "routes.json", "tokens.json", "agent/env.json", _CONFIG, cred_proxy.FILE, pipelock.FILE, git_gate.RULES,
+    "routes.json", "tokens.json", "agent/env.json", "Smolfile", _CONFIG, cred_proxy.FILE, pipelock.FILE, git_gate.RULES,
     f"agent/home/{git_gate.NOTES}",
 })  # fmt: skip
 """Files whose content is judged by its meaning, or made of such content."""

@@ -26,6 +26,7 @@ from bottlegen.providers import PROVIDERS
 from bottlegen.render import canonical_json
 from bottlegen.routes import RouteSet, compile_routes
 from bottlegen.sidecars import SIDECARS
+from bottlegen.smolfile import render as render_smolfile
 from bottlegen.source import read_file
 
 ENV_FILE = "agent/env.json"
@@ -118,7 +119,7 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
         hidden=tuple(sorted(plan.hidden_env_names)),
         provided=plan.egress_routes,
         remotes=tuple(sorted(profile.remotes, key=lambda remote: remote.name)),
-        unrouted=assemble(document, _files(profile, plan, home, env, sidecars)),
+        unrouted=assemble(document, [*_files(profile, plan, home, env, sidecars), _smolfile(profile, plan, env)]),
         _plans=sidecars,
         _document=document,
     )
@@ -244,6 +245,11 @@ def _files(
         yield from sidecar.files
         if sidecar.env:
             yield RenderedFile(path=_env_file(sidecar), data=canonical_json(dict(sidecar.env)))
+
+
+def _smolfile(profile: Profile, plan: ProvisionPlan, env: Mapping[str, str]) -> RenderedFile:
+    source = profile.workspace.path if profile.workspace.mode == "bind" else ""
+    return render_smolfile(plan.command, env, source, profile.resources)
 
 
 def _home_file(file: AgentFile) -> RenderedFile:

@@ -23,6 +23,13 @@ PROXY_HOST = "egress"
 PROXY_PORT = 3128
 TRANSPARENT_PORT = 443
 
+EGRESS_ADDRESS = "198.51.100.1"
+"""The egress as a microVM sees it, of a block that leads nowhere (RFC 5737): what is dialled there ends at the bottle's
+interceptor or not at all."""
+
+ONLY_NAME = "host.smolvm.internal"
+"""A microVM's monitor answers for it itself: with it as the only name, no question of the guest leaves this host."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:

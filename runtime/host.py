@@ -111,6 +111,14 @@ class Review(_Strict):
     require: Annotated[str, Field(pattern=r"^(built|committed|merged:[A-Za-z0-9][A-Za-z0-9._/-]*)$")] = "built"
 
 
+class Smolmachines(_Strict):
+    """`rootfs` is what agents' machines have as their root where the profile names none: an unpacked root or an image
+    archive of this host. `target` "cloud" is refused, and can be written so that the refusal says why."""
+
+    rootfs: str = ""
+    target: Literal["local", "cloud"] = "local"
+
+
 class HostConfig(_Strict):
     """All settings of this host; an absent file is all defaults."""
 
@@ -120,6 +128,7 @@ class HostConfig(_Strict):
     upstream: Upstream = Upstream()
     images: Images = Images()
     docker: Docker = Docker()
+    smolmachines: Smolmachines = Smolmachines()
     rootfs: dict[str, str] = Field(default_factory=dict)
     review: Review = Review()
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"

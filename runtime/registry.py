@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bottlegen.errors import HostError, Problem, RuntimeFailure
@@ -54,6 +56,30 @@ def _engine_is_named(host: Host) -> bool:
     return bool(host.env.get("DOCKER_HOST"))
 
 
+def _smolmachines(host: Host) -> Runtime:
+    from runtime.smolmachines.runtime import SmolmachinesRuntime
+
+    return SmolmachinesRuntime(host)
+
+
+def _no_machines(host: Host) -> tuple[Problem, ...]:
+    """Without trying a boot: a host of which it is doubtful is passed by."""
+    from runtime.smolmachines import preflight
+    from runtime.smolmachines.image import Images
+
+    if found := preflight.problems(preflight.facts()):
+        return tuple(found)
+    rootfs = host.config.smolmachines.rootfs
+    return tuple(Images(env=host.env, cache=host.cache, ca_file=host.ca_file, rootfs=rootfs).problems())
+
+
+def _has_machines(host: Host) -> bool:
+    """Whether there can be machines to list: their engine is here, and somebody has used it."""
+    used = Path(host.env.get("XDG_DATA_HOME") or host.home / ".local" / "share") / "smolvm"
+    kept = State.of(host.env, host.home).root / "smolmachines"
+    return (used.exists() or kept.exists()) and importlib.util.find_spec("smol") is not None
+
+
 def _bubblewrap(host: Host) -> Runtime:
     from runtime.bubblewrap.runtime import BubblewrapRuntime
 
@@ -71,6 +97,13 @@ def _no_namespaces(host: Host) -> tuple[Problem, ...]:
 
 
 RUNTIMES: Final[Mapping[str, Entry]] = {
+    "smolmachines": Entry(
+        isolation="vm",
+        found="this host boots microVMs",
+        make=_smolmachines,
+        why_not=_no_machines,
+        listed=_has_machines,
+    ),
     "docker": Entry(
         isolation="container",
         found="an engine answers",

@@ -14,6 +14,7 @@ from runtime.workspace import Bind
 SOCKETS = {"bottle": "/run/doors", "chain": "/run/chain"}
 """Where a service finds the sockets of a network; one that it is not on, it does not see."""
 
+DENIED = "/run/denied"
 _INSIDE = "runtime.bubblewrap.inside"
 CODE = "/opt/bottle"
 LAUNCH = f"{CODE}/launch.json"
@@ -96,6 +97,18 @@ def _binds(binds: Iterable[Bind]) -> list[str]:
     return [
         part for bind in binds for part in ("--ro-bind" if bind.read_only else "--bind", str(bind.source), bind.target)
     ]
+
+
+def interceptor(room: Room, doors: Path, denied: Path) -> list[str]:
+    """Who stands on this host for a microVM's agent: no network, the egress's doors, a folder for what it refused."""
+    return [
+        *_walls(room),
+        "--unshare-net",
+        *_system(room, ()),
+        *_read_only(doors, SOCKETS["bottle"]),
+        "--bind", str(denied), DENIED,
+        *_end(room, "interceptor"),
+    ]  # fmt: skip
 
 
 def _walls(room: Room) -> list[str]:

@@ -67,6 +67,8 @@ def keep(folder: Path, order: Mapping[str, Any]) -> None:
     report, reports = os.pipe()
     doors = range(DOORS, DOORS + len(order["doors"]))
     given = {LISTENER: order["listener"], FILTER: _filter(order), INFO: reports} | dict.fromkeys(doors, leash)
+    if order["open"]:
+        given[DOORS] = order["open"]
     for number, descriptor in given.items():
         os.dup2(descriptor, number)
     child = subprocess.Popen(

@@ -58,10 +58,18 @@ def begin(service: Service, launch: Mapping[str, Any]) -> None:
     service.launch.write_text(json.dumps(launch))
 
 
-def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = (), *, enclosed: bool) -> None:
+def hold(
+    service: Service,
+    argv: Sequence[str],
+    doors: Sequence[int] = (),
+    *,
+    enclosed: bool,
+    opened: socket.socket | None = None,
+) -> None:
     """Start the keeper, which starts the service; both go on when this process ends.
 
     An enclosed service has a network of its own with nothing in it but `doors`, ports that are open from the start.
+    `opened` is a listening socket of this host's that a service without doors has in their place.
     """
     groups = cgroup.paths(service.group) if cgroup.possible() else []
     (service.path / "groups").write_text(json.dumps(groups))  # first: who removes the bottle must know of them
@@ -75,13 +83,14 @@ def hold(service: Service, argv: Sequence[str], doors: Sequence[int] = (), *, en
             "cgroups": groups,
             "doors": list(doors),
             "enclosed": enclosed,
+            "open": opened.fileno() if opened else 0,
             "user": [os.geteuid(), os.getegid()] if os.geteuid() else [],
         }
         (service.path / "order").write_text(json.dumps(order))
         started = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(service.path)], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", env={},
-            pass_fds=(listener.fileno(),),
+            pass_fds=(listener.fileno(), *([opened.fileno()] if opened else [])),
         )  # fmt: skip
     started.returncode = 0  # it outlives this process by design; who removes the bottle reaps it
 

@@ -1,6 +1,7 @@
 """What a bottle of this runtime is on the host: a folder whose name is the lock on the bottle's, and processes known by
 number, start and boot, so that no other process is ever taken for one of them."""
 
+import errno
 import fcntl
 import json
 import os
@@ -133,13 +134,16 @@ def _shut(lock: Path) -> bool:
 
 def _kill(known: dict[str, Any]) -> None:
     """By a descriptor of the process, looked at again once it is held: its number cannot be another's by then."""
-    with suppress(ProcessLookupError):
+    try:
         handle = os.pidfd_open(known["pid"])
-        try:
+    except OSError as e:
+        if e.errno not in (errno.ESRCH, errno.EINVAL):  # gone, or about to be: the number is no process's any more
+            raise
+    else:
+        with suppress(ProcessLookupError):
             if alive(known):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
-        finally:
-            os.close(handle)
+        os.close(handle)
     with suppress(ChildProcessError):  # a keeper that this very process had started
         os.waitpid(known["pid"], os.WNOHANG)
 

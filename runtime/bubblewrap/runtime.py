@@ -58,6 +58,9 @@ class BubblewrapRuntime:
             pinned(spec.bundle, service)
         if found := [*_workspace_problems(spec, privileged=privileged), *self._missing_programs(spec)]:
             raise RuntimeFailure(found)
+        self._say_what_does_not_hold()
+
+    def _say_what_does_not_hold(self) -> None:
         if not cgroup.possible():
             unheld = "limits.cpus" if os.geteuid() else "limits.cpus and limits.pids"
             print(
@@ -94,14 +97,14 @@ class BubblewrapRuntime:
         except FileExistsError as e:
             raise _taken(spec.bottle) from e
         names = sidecars.of(spec.bundle)
-        with _translated(f"start the sidecars of bottle '{spec.bottle}'"):
+        with translated(f"start the sidecars of bottle '{spec.bottle}'"):
             (folder.path / "filter").write_bytes(seccomp.program())
             listens = {name: self._start_sidecar(spec, folder, name) for name in names}
         return Endpoints(addresses={name: command.SOCKETS[_network(spec, name)] for name in names}, listens=listens)
 
     def _start_sidecar(self, spec: LaunchSpec, folder: Folder, name: str) -> str:
         """Start the keeper of one sidecar, which waits for its material; where the sidecar must listen."""
-        service = _service(spec, folder, name)
+        service = service_of(spec, folder, name)
         declared = spec.bundle.manifest.services[name]
         listening = declared.listening
         assert listening is not None  # a sidecar's has one
@@ -164,16 +167,16 @@ class BubblewrapRuntime:
 
     def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
         folder = self._folder(spec.bottle)
-        with _translated(f"start the agent of bottle '{spec.bottle}'"):
-            service = _service(spec, folder, _AGENT)
+        with translated(f"start the agent of bottle '{spec.bottle}'"):
+            service = service_of(spec, folder, _AGENT)
             declared = spec.bundle.manifest.services[_AGENT]
             uid, gid = launching.owner(workspace.owner(spec.workspace) if spec.workspace else None)
             launching.begin(service, self._agent_launch(spec, uid, gid))
             etc = service.path / "etc"
             called = [name for _, every in sidecar_names(spec.bundle) for name in every]
             launching.write_etc(etc, bottle=spec.bottle, uid=uid, gid=gid, names=[*called, *names])
-            binds = command.home(spec.home) + _workspace_binds(spec)
-            _remember_guards(folder, binds)
+            binds = command.home(spec.home) + workspace_binds(spec)
+            remember_guards(folder, binds)
             sizes = {MATERIAL: command.MATERIAL_SIZE} | ({} if spec.home else {HOME: command.HOME_SIZE})
             room = self._room(service, uid, gid, hostname=spec.bottle, tmpfs=sizes | declared.tmpfs)
             room = replace(room, rootfs=spec.rootfs)
@@ -199,7 +202,7 @@ class BubblewrapRuntime:
         folder = self._folder(bottle)
         if (status := folder.exit(_AGENT)) is not None:
             return status
-        with _translated(f"attach to bottle '{bottle}'"):
+        with translated(f"attach to bottle '{bottle}'"):
             remote = client.Remote(client.call(folder.service(_AGENT), {"do": "attach"}))
             if release:
                 self.release_agent(bottle)
@@ -212,7 +215,7 @@ class BubblewrapRuntime:
 
     def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
         folder = self._folder(bottle).service(_AGENT)
-        with _translated(f"run '{argv[0]}' in bottle '{bottle}'"):
+        with translated(f"run '{argv[0]}' in bottle '{bottle}'"):
             request = {"do": "exec", "argv": list(argv), "env": dict(env), "tty": tty}
             remote = client.Remote(client.call(folder, request))
             terminal.join(remote, tty=tty, stdin=True, resize=remote.resize)
@@ -223,7 +226,7 @@ class BubblewrapRuntime:
         path = folder.service(service)
         if (before := path / "log.1").exists():
             yield before.read_bytes()
-        with _translated(f"read the logs of service '{service}' of bottle '{bottle}'"):
+        with translated(f"read the logs of service '{service}' of bottle '{bottle}'"):
             while not (path / "log").exists() and folder.running(service):
                 time.sleep(_PAUSE)
             with (path / "log").open("rb") as log:
@@ -268,7 +271,7 @@ def _store(folder: Path, env: Mapping[str, str], ca_file: Path | None) -> "Artif
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as e:
@@ -297,14 +300,14 @@ def _workspace_problems(spec: LaunchSpec, *, privileged: bool) -> Iterator[Probl
         )
 
 
-def _workspace_binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
+def workspace_binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
     if spec.workspace is None:
         return ()
     binds = workspace.binds(spec.workspace, spec.bundle.manifest.workspace, spec.protected)
     return unlinked(spec.workspace, binds)
 
 
-def _remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
+def remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
     found = [str(bind.source) for bind in binds if bind.source.name == "commondir"]
     (folder.path / "guards").write_text(json.dumps(found))
 
@@ -316,7 +319,7 @@ def _guards(folder: Folder) -> set[str]:
         return set()
 
 
-def _service(spec: LaunchSpec, folder: Folder, name: str) -> Service:
+def service_of(spec: LaunchSpec, folder: Folder, name: str) -> Service:
     limits = spec.bundle.manifest.services[name].limits
     return Service(folder=folder, name=name, group=f"{spec.bottle}-{spec.session}-{name}", limits=limits)
 

@@ -29,6 +29,13 @@ class Images:
                 self._build(spec, plan, progress)
         return {plan.service: plan.tag for plan in plans}
 
+    def have_one(self, spec: LaunchSpec, service: str, progress: Progress) -> str:
+        """The tag of one service's image, which exists when this returns."""
+        plan = self._plan(spec, service, progress)
+        if not self._exists(plan.tag):
+            self._build(spec, plan, progress)
+        return plan.tag
+
     def _plan(self, spec: LaunchSpec, service: str, progress: Progress) -> ImagePlan:
         base = spec.base_image or mirrored(spec.bundle.manifest.services[service].image.base, spec.image_mirror)
         base_id = self._image_id(base) or self._pull(base, progress)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runtime.base import LaunchSpec, Runtime
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
@@ -31,10 +33,40 @@ def make_runtime(kind: str, state: Path) -> Iterator[Any]:
             yield docker
         finally:
             docker.close()
-    else:
+    elif kind == "bubblewrap":
         from runtime.bubblewrap.runtime import BubblewrapRuntime
 
         yield BubblewrapRuntime(ENV, CACHE, state)
+    else:
+        with pretend_machines(state) as machines:
+            yield machines
+
+
+@contextmanager
+def pretend_machines(state: Path) -> Iterator[Any]:
+    """The smolmachines runtime on a pretend engine; tests/microvm has the true one."""
+    if os.geteuid() != 0:
+        pytest.skip("pretend machines are made by root")
+    pytest.importorskip("smol", reason="smolmachines has no wheel for this platform")
+    from runtime.smolmachines.runtime import SmolmachinesRuntime
+
+    settings = HostConfig.model_validate({"smolmachines": {"rootfs": "/"}})
+    host = Host(env=ENV | {"XDG_STATE_HOME": str(state)}, home=Path("/nonexistent"), config=settings)
+    from runtime.smolmachines import engine, preflight
+    from tests.smolmachines.pretend import Engine
+
+    state.mkdir(exist_ok=True, parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        pretend = _ENGINES.setdefault(state, Engine(state))
+        for name in ("create", "machines", "delete", "denials"):
+            patch.setattr(engine, name, getattr(pretend, name))
+        patch.setattr(preflight, "problems", lambda *_: [])
+        patch.setattr("runtime.smolmachines.runtime._FILES", 1024)  # a guest's root may raise it, this host's need not
+        yield SmolmachinesRuntime(host)
+
+
+_ENGINES: dict[Path, Any] = {}
+"""By the state directory: two runtimes on one host meet the same machines."""
 
 
 def launch(spec: LaunchSpec, runtime: Runtime) -> None:

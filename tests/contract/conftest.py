@@ -28,6 +28,7 @@ def bundle() -> Bundle:
     params=[
         pytest.param("docker", marks=pytest.mark.engine),
         pytest.param("bubblewrap", marks=pytest.mark.namespaces),
+        pytest.param("pretend machines", marks=pytest.mark.namespaces),
     ]
 )
 def kind(request: pytest.FixtureRequest) -> str:

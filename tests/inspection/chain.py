@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bottlegen.pins import load as load_pins
 from bottlegen.plan import Route
 from bottlegen.profile import Inspection
 from bottlegen.routes import compile_routes
@@ -20,18 +18,6 @@ from runtime.bubblewrap.tools import find
 from tests.dataplane.sidecar import BOTTLE, Sidecar, now
 from tests.dataplane.upstream import Upstream, closed_port
 
-VERSION = load_pins().artifacts("pipelock")[0].version
-
-
-def real_pipelock() -> str:
-    """The pinned pipelock on PATH; empty when there is none."""
-    found = shutil.which("pipelock")
-    if not found:
-        return ""
-    told = subprocess.run([found, "version"], capture_output=True, text=True, check=False, timeout=10)
-    return found if VERSION in (told.stdout + told.stderr).partition("\n")[0].split() else ""
-
-
 @dataclass
 class Pipelock:
     """One running pipelock below `folder`; `port` is where it listens."""
@@ -39,6 +25,14 @@ class Pipelock:
     folder: Path
     port: int
     process: subprocess.Popen[bytes]
+
+    @property
+    def proxy(self) -> int:
+        return self.port
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
 
     def events(self, **wanted: object) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in (self.folder / "log").read_text().splitlines() if line.startswith("{")]
@@ -50,14 +44,17 @@ class Pipelock:
 
 
 def start_pipelock(
-    command: list[str], folder: Path, config: bytes, *, signer: ca.Signer, names: Mapping[str, str],
-    upstream_ca: bytes, secrets: tuple[str, ...],
+    program: str, folder: Path, config: bytes, *, signer: ca.Signer, names: Mapping[str, str],
+    upstream_ca: bytes, secrets: tuple[str, ...], private: frozenset[str] = frozenset(),
 ) -> Pipelock:  # fmt: skip
-    """As a runtime does it: the bundle's config with this start's address, files beside it, names from a hosts file."""
+    """As a runtime does it: the bundle's config with this start's address, files beside it, names from a hosts file.
+
+    `private` are names that the host did not vouch for, though they lead to loopback here.
+    """
     port = closed_port()
     tree = json.loads(config.replace(pipelock.BASE.encode(), str(folder).encode()))
     tree["fetch_proxy"]["listen"] = f"127.0.0.1:{port}"
-    tree["trusted_domains"] = sorted(names)
+    tree["trusted_domains"] = sorted(names.keys() - private)
     files = {
         "ca.pem": signer.certificate, "ca-key.pem": signer.key, "upstream-ca.pem": upstream_ca,
         "secrets.txt": "".join(f"{each}\n" for each in secrets).encode(),
@@ -70,7 +67,7 @@ def start_pipelock(
     sandbox = [str(find(os.environ).bwrap), "--dev-bind", "/", "/", "--ro-bind", str(folder / "hosts"), "/etc/hosts"]
     env = {"PATH": os.defpath, "HOME": str(folder), "SSL_CERT_FILE": str(folder / "upstream-ca.pem")}
     with (folder / "log").open("wb") as log:
-        argv = [*sandbox, "--die-with-parent", *command, "run", "--config", str(folder / "pipelock.json")]
+        argv = [*sandbox, "--die-with-parent", program, "run", "--config", str(folder / "pipelock.json")]
         process = subprocess.Popen(argv, stdout=log, stderr=log, env=env)
     started = Pipelock(folder=folder, port=port, process=process)
     _wait(started)
@@ -111,7 +108,7 @@ class Chain:
 
 
 def start_chain(
-    folder: Path, envoy: str, command: list[str], routes: tuple[Route, ...], *,
+    folder: Path, envoy: str, program: str, routes: tuple[Route, ...], *,
     tokens: Mapping[str, str], inspection: Inspection,
 ) -> Chain:  # fmt: skip
     """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked."""
@@ -123,7 +120,7 @@ def start_chain(
     for name in ("pipelock", "egress"):
         (folder / name).mkdir()
     running = start_pipelock(
-        command, folder / "pipelock", pipelock.render("test", inspection, compiled), signer=signer,
+        program, folder / "pipelock", pipelock.render("test", inspection, compiled), signer=signer,
         names=dict.fromkeys(hosts, "127.0.0.1"), upstream_ca=trusted.certificate, secrets=tuple(tokens.values()),
     )  # fmt: skip
     sidecar = Sidecar(

@@ -22,6 +22,9 @@ CONFIG = f"{BASE}/pipelock.json"
 CA, CA_KEY = f"{BASE}/ca.pem", f"{BASE}/ca-key.pem"
 SECRETS = f"{BASE}/secrets.txt"
 UPSTREAM_CA = f"{BASE}/upstream-ca.pem"
+EVENTS = "/tmp/events.jsonl"  # noqa: S108 - in the sidecar
+"""In memory: what it says of a refused request can hold the secret for which it was refused."""
+
 FILE = "sidecars/pipelock/pipelock.json"
 
 _MIB = 1024 * 1024
@@ -181,7 +184,14 @@ def _switched_off() -> Json:
         # all bottles of a host whose sidecars share its network.
         "metrics_listen": "",
         "kill_switch": off,
-        "logging": {"format": "json", "output": "stdout", "include_allowed": True, "include_blocked": True},
+        # The sidecar's output ends in files of the host, and egress tells of every request already.
+        "logging": {
+            "format": "json",
+            "output": "file",
+            "file": EVENTS,
+            "include_allowed": False,
+            "include_blocked": True,
+        },
         "sentry": off,
         "flight_recorder": {"enabled": False, "redact": True, "sign_checkpoints": False},
         "git_protection": {"enabled": False, "pre_push_scan": False},

@@ -35,7 +35,7 @@ class Pipelock:
         return self.folder / "ca.pem"
 
     def events(self, **wanted: object) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in (self.folder / "log").read_text().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in (self.folder / "events").read_text().splitlines()]
         return [line for line in lines if all(line.get(key) == value for key, value in wanted.items())]
 
     def stop(self) -> None:
@@ -53,6 +53,7 @@ def start_pipelock(
     """
     port = closed_port()
     tree = json.loads(config.replace(pipelock.BASE.encode(), str(folder).encode()))
+    tree["logging"]["file"] = str(folder / "events")
     tree["fetch_proxy"]["listen"] = f"127.0.0.1:{port}"
     tree["trusted_domains"] = sorted(names.keys() - private)
     files = {
@@ -109,10 +110,13 @@ class Chain:
 
 def start_chain(
     folder: Path, envoy: str, program: str, routes: tuple[Route, ...], *,
-    tokens: Mapping[str, str], inspection: Inspection,
+    tokens: Mapping[str, str], inspection: Inspection, believed: bytes | None = None,
 ) -> Chain:  # fmt: skip
-    """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked."""
-    hosts = tuple(sorted({route.host for route in routes}))
+    """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked.
+
+    `believed` stands in for pipelock's CA at egress; empty is the upstream's.
+    """
+    hosts = tuple(sorted({route.host.replace("*", "a") for route in routes}))
     trusted = ca.mint(hosts, bottle=BOTTLE, now=now())
     upstream = Upstream(trusted.leaves)
     compiled = compile_routes(replace(route, port=upstream.port) for route in routes)
@@ -125,7 +129,7 @@ def start_chain(
     )  # fmt: skip
     sidecar = Sidecar(
         folder / "egress", compiled, upstream_ca=trusted.certificate, secrets=tokens, pipelock=running.port,
-        inspector=signer.certificate,
+        inspector=signer.certificate if believed is None else believed or trusted.certificate,
     )  # fmt: skip
     sidecar.start(envoy)
     return Chain(sidecar=sidecar, pipelock=running, upstream=upstream, port=upstream.port, token=tokens)

@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import json
 import socket
 from pathlib import Path
 
@@ -99,21 +98,20 @@ def test_what_cannot_be_read_is_refused(hop: Hop, tmp_path: Path) -> None:
 
 
 def test_sizes_are_those_of_the_profile(make_hop: HopMaker, tmp_path: Path) -> None:
-    mib = 1 << 20
-    hop = make_hop(max_body=mib, max_response=2 * mib)
-    fits, large = write_file(tmp_path / "fits", mib - 1000), write_file(tmp_path / "large", mib + 1000)
+    hop = make_hop(max_body=1 << 16, max_response=1 << 17)  # less than a profile may say: the real one needs seconds a MiB
+    fits, large = write_file(tmp_path / "fits", (1 << 16) - 1000), write_file(tmp_path / "large", (1 << 16) + 1000)
     upload = ("-H", "content-type: application/octet-stream", "--data-binary")
     assert hop.ask("open.test", "/", *upload, f"@{fits}").status == 200
     assert hop.refuses("open.test", "/", *upload, f"@{large}") is not None
-    assert hop.ask("open.test", f"/big?{mib}").status == 200
-    assert hop.ask("open.test", f"/big?{3 * mib}").status == 403
+    assert hop.ask("open.test", f"/big?{1 << 16}").status == 200
+    assert hop.ask("open.test", f"/big?{1 << 18}").status == 403
 
 
 def test_a_warning_passes_and_is_written_down_without_what_was_found(make_hop: HopMaker) -> None:
     for hop in (make_hop(mode="audit"), make_hop(action="warn")):
         assert hop.ask("open.test", "/", "-H", f"x-note: {CANARY}").status == 200
         assert hop.ask("open.test", "/", "-d", f"note={CANARY}").status == 200
-        assert len(hop.pipelock.events(event="anomaly")) + len(hop.pipelock.events(event="body_dlp")) >= 1
+        assert hop.pipelock.events(event="anomaly") or hop.pipelock.events(event="body_dlp")
         assert CANARY not in (hop.pipelock.folder / "log").read_text()
 
 
@@ -132,10 +130,12 @@ def test_only_tunnels_and_only_to_the_host_they_are_for(hop: Hop) -> None:
         assert b" 403 " in sock.recv(4096).partition(b"\r\n")[0]
 
 
-def test_requests_and_refusals_are_in_the_log(hop: Hop) -> None:
+def test_refusals_are_told_in_memory_and_nothing_of_requests_in_the_output(hop: Hop) -> None:
+    """The real one quotes a whole URL for some of its patterns, and what the sidecar prints is kept on disk."""
     hop.ask("open.test", "/seen-in-the-log")
-    hop.refuses("open.test", "/", "-d", f"x={CANARY}")
-    blocked = hop.pipelock.events(event="blocked", method="POST")
-    assert blocked
-    assert "body" in blocked[-1]["reason"]
-    assert CANARY not in json.dumps(blocked)
+    for value in FORMS.values():
+        hop.refuses("open.test", f"/{value}")
+        hop.refuses("open.test", "/", "-d", f"x={value}")
+    assert "body" in hop.pipelock.events(event="blocked", method="POST")[-1]["reason"]
+    said = (hop.pipelock.folder / "log").read_text()
+    assert not [value for value in (*FORMS.values(), "seen-in-the-log") if value in said]

@@ -162,7 +162,7 @@ def _openssl(*arguments: str) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """The one listener; `log` takes a line for each event, as JSON, without what was found."""
+    """The one listener, and the log of events."""
 
     daemon_threads = True
 
@@ -170,11 +170,14 @@ class Server(ThreadingHTTPServer):
         self.config = config
         self.scanner, self.policy = Scanner(config), Policy(config)
         self.leaves = Leaves(config["tls_interception"])
+        self._lock = threading.Lock()
         host, _, port = config["fetch_proxy"]["listen"].rpartition(":")
         super().__init__((host, int(port)), Handler)
 
     def log(self, event: str, host: str, **more: object) -> None:
-        print(json.dumps({"level": "info", "event": event, "target": host, **more}), flush=True)
+        line = json.dumps({"level": "info", "event": event, "target": host, **more})
+        with self._lock, Path(self.config["logging"]["file"]).open("a") as file:
+            print(line, file=file)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are no event."""
@@ -255,7 +258,6 @@ class Inner(Handler):
             self.server.log("blocked", host, method=self.command, reason=str(refused))
             self._say(refused.status, f"blocked: {refused}")
             return
-        self.server.log("allowed", host, method=self.command, status=answer.status)
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in _HOP | {"content-length", "date", "server"}:

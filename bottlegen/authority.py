@@ -19,6 +19,7 @@ from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
 from bottlegen.pipeline import Preview
 from bottlegen.plan import GitRemote, Slot
+from bottlegen.profile import Inspection
 from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars import cred_proxy, git_gate, pipelock
 from bottlegen.sidecars.egress import render, routes_json
@@ -63,7 +64,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostGrants:
-    """All grants of a host (exact or `*.suffix`) and port, in one order; `inspected` when its traffic is to be."""
+    """All grants of a host (exact or `*.suffix`) and port, in one order; `inspected` when pipelock reads its traffic."""
 
     host: str
     port: int
@@ -78,13 +79,15 @@ class HostGrants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One setting. With a `rank`, more of it is more authority; one that is `guarded` widens by any change."""
+    """One setting. With a `rank`, more of it is more authority; one that is `guarded` widens by any change, one that
+    `restricts` by any but its coming."""
 
     area: Area
     name: str
     value: str
     rank: float | None = None
     guarded: bool = False
+    restricts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,14 +167,16 @@ def authority(bundle: Bundle) -> Authority:
         tokens = _TOKENS.validate_json(bundle.data("tokens.json"), strict=True)
         env = _TOKENS.validate_json(bundle.data("agent/env.json"), strict=True)
         by_path = [_as_route(route) for route in _by_path(bundle)]
-        hosts = tuple(_hosts([*routes.routes, *by_path], tokens))
+        chained = pipelock.NAME in manifest.services
+        hosts = tuple(_hosts([*routes.routes, *by_path], tokens, chained=chained))
         remotes = git_gate.read(bundle.data(git_gate.RULES), tokens) if git_gate.RULES in bundle.files else ()
-    except (KeyError, ValueError, ValidationError) as e:
+        inspection = pipelock.settings(bundle.data(pipelock.FILE)) if chained else None
+    except (KeyError, TypeError, ValueError, ValidationError) as e:
         what = (
             f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
         )
         raise BundleError(Problem(what=what, fix="bottlegen build, then compare again")) from e
-    return _authority(manifest, hosts, remotes, env)
+    return _authority(manifest, hosts, remotes, [*_facts(manifest, env), *_inspection(inspection)])
 
 
 def authority_of(view: Preview) -> Authority:
@@ -192,11 +197,15 @@ def authority_of(view: Preview) -> Authority:
         grants, passed = found.setdefault((token.host, token.port), (set(), set()))
         passed.add(token.tls_passthrough)
         grants.add(Grant(methods=(), paths=_paths_below(token), credential=credentials[token.slot]))
+    chained = view.inspection is not None
     hosts = (
-        HostGrants(host=host, port=port, grants=tuple(sorted(grants, key=_order)), inspected=True not in passed)
+        HostGrants(
+            host=host, port=port, grants=tuple(sorted(grants, key=_order)), inspected=chained and True not in passed
+        )
         for (host, port), (grants, passed) in sorted(found.items())
     )
-    return _authority(view.unrouted.manifest, tuple(hosts), view.remotes, dict(view.whole_env))
+    facts = [*_facts(view.unrouted.manifest, dict(view.whole_env)), *_inspection(view.inspection)]
+    return _authority(view.unrouted.manifest, tuple(hosts), view.remotes, facts)
 
 
 def _paths_below(token: TokenRoute) -> tuple[PathPattern, ...]:
@@ -204,7 +213,7 @@ def _paths_below(token: TokenRoute) -> tuple[PathPattern, ...]:
 
 
 def _authority(
-    manifest: Manifest, hosts: tuple[HostGrants, ...], remotes: tuple[GitRemote, ...], env: Mapping[str, str]
+    manifest: Manifest, hosts: tuple[HostGrants, ...], remotes: tuple[GitRemote, ...], facts: list[Fact]
 ) -> Authority:
     workspace = manifest.workspace
     return Authority(
@@ -215,7 +224,7 @@ def _authority(
         mount=Mount(source=workspace.source, read_only=tuple(workspace.read_only))
         if workspace.mode == "bind"
         else None,
-        facts=tuple(sorted(_facts(manifest, env), key=lambda fact: (AREAS.index(fact.area), fact.name))),
+        facts=tuple(sorted(facts, key=lambda fact: (AREAS.index(fact.area), fact.name))),
     )
 
 
@@ -244,7 +253,7 @@ def enforces_its_routes(bundle: Bundle) -> bool:
     if git_gate.RULES in bundle.files:
         made[git_gate.RULES] = git_gate.again(bundle.manifest.name, bundle.data(git_gate.RULES))
     told = all(bundle.files[path].data == data for path, data in made.items())
-    return told and (not chained or pipelock.enforces(bundle.data(pipelock.FILE), route_set))
+    return told and (not chained or pipelock.enforces(bundle.manifest.name, bundle.data(pipelock.FILE), route_set))
 
 
 def _by_path(bundle: Bundle) -> list[_TokenRoute]:
@@ -296,7 +305,7 @@ def _host_rules(host: str, port: int, group: list[_Route]) -> HostRules:
     return HostRules(host=host, port=port, rules=tuple(rules), tls_passthrough=group[0].tls_passthrough)
 
 
-def _hosts(routes: Iterable[_Route], tokens: dict[str, str]) -> Iterator[HostGrants]:
+def _hosts(routes: Iterable[_Route], tokens: dict[str, str], *, chained: bool) -> Iterator[HostGrants]:
     by_host: dict[tuple[str, int], list[_Route]] = {}
     for route in routes:
         by_host.setdefault((route.host, route.port), []).append(route)
@@ -306,7 +315,7 @@ def _hosts(routes: Iterable[_Route], tokens: dict[str, str]) -> Iterator[HostGra
             host=host,
             port=port,
             grants=tuple(sorted(grants, key=_order)),
-            inspected=not any(route.tls_passthrough for route in group),
+            inspected=chained and not any(route.tls_passthrough for route in group),
         )
 
 
@@ -340,6 +349,23 @@ def _facts(manifest: Manifest, env: Mapping[str, str]) -> Iterator[Fact]:
     for name, service in manifest.services.items():
         yield from _service_facts(name, service)
     yield from _file_facts(manifest)
+
+
+def _inspection(told: Inspection | None) -> Iterator[Fact]:
+    if told is None:
+        return
+    yield _ranked("mode", told.mode, pipelock.MODES.index(told.mode))
+    yield _ranked("what becomes of a finding", told.action, pipelock.ACTIONS.index(told.action))
+    yield _ranked("largest request body", size(told.max_body), told.max_body)
+    yield _ranked("largest answer", size(told.max_response), told.max_response)
+    yield _ranked("requests a minute", str(told.requests_per_minute), told.requests_per_minute)
+    for name, regex in told.patterns:
+        looked = f"pattern {shown_whole(name)} {shown_whole(regex)}"
+        yield Fact(area="inspection", name=looked, value="looked for", restricts=True)
+
+
+def _ranked(name: str, value: str, rank: float) -> Fact:
+    return Fact(area="inspection", name=name, value=value, rank=rank)
 
 
 def _service_facts(name: str, service: Service) -> Iterator[Fact]:

@@ -113,9 +113,9 @@ def _inspection(old: Hosts, new: Hosts) -> Iterator[Change]:
             continue
         where = host_name(host, port)
         if after.inspected:
-            yield Change(kind="narrows", area="inspection", text=f"traffic of {where} is to be inspected")
+            yield Change(kind="narrows", area="inspection", text=f"traffic of {where} is now inspected")
         else:
-            text = f"traffic of {where} is no longer to be inspected"
+            text = f"traffic of {where} is no longer inspected"
             yield Change(kind="widens", area="inspection", text=text, host=(host, port))
 
 
@@ -182,6 +182,8 @@ def _kind(was: Fact | None, now: Fact | None) -> Kind:
     guarded = (was and was.guarded) or (now and now.guarded)
     if guarded:
         return "widens"
+    if (was and was.restricts) or (now and now.restricts):
+        return "widens" if was else "narrows"
     if was and now and was.rank is not None and now.rank is not None:
         return "widens" if now.rank > was.rank else "narrows"
     return "other"

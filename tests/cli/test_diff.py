@@ -226,7 +226,7 @@ def test_explain_names_rule_line_and_credential(project: Repository) -> None:
         "  from        profiles/dev.toml:3  egress.routes[0]\n"
         "  credential  MY_TOKEN, sent as 'authorization: Bearer …'\n"
         "  forwarded   as '/repos/a'\n"
-        "  inspection  not passed through; no sidecar inspects content yet\n"
+        "  inspection  none: the profile has no [pipelock]\n"
     )
     assert done.returncode == 0
 

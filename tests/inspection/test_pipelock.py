@@ -45,6 +45,12 @@ def test_the_same_request_without_it_passes(hop: Hop, place: str) -> None:
     assert hop.ask("open.test", path.replace(" ", "-"), *arguments).status == 200
 
 
+def test_a_pattern_of_the_profile_takes_the_place_of_none_of_its_own(make_hop: HopMaker) -> None:
+    hop = make_hop(patterns=(("JWT Token", "zzz+"), ("AWS Access ID", "zzz+"), ("Twice", "aaa+"), ("Twice", "bbb+")))
+    for value in (JWT[:-1] + "x", AWS, "zzzz", "aaaa", "bbbb"):
+        hop.refuses("open.test", "/", "-d", f"x={value}")
+
+
 def test_the_headers_of_an_injection_are_not_read_and_others_are(hop: Hop) -> None:
     assert hop.ask("open.test", "/", "-H", f"authorization: Bearer {JWT}").status == 200
     assert hop.ask("open.test", "/", "-H", f"x-api-key: {CANARY}").status == 200

@@ -47,13 +47,13 @@ class Scanner:
 
     def __init__(self, config: dict[str, Any]) -> None:
         dlp = config["dlp"]
-        own = {pattern["name"]: pattern["regex"] for pattern in dlp["patterns"]}
-        self._patterns = {name: re.compile(regex) for name, regex in {**_PATTERNS, **own}.items()}
+        own = [(pattern["name"], pattern["regex"]) for pattern in dlp["patterns"]]
+        self._patterns = [(name, re.compile(regex)) for name, regex in (*_PATTERNS.items(), *own)]
         self._known = [form for line in Path(dlp["secrets_file"]).read_text().splitlines() for form in _forms(line)]
 
     def found(self, text: str) -> list[str]:
         texts = {text, urllib.parse.unquote_plus(text), *_decoded(text)}
-        names = [name for name, regex in self._patterns.items() if any(map(regex.search, texts))]
+        names = [name for name, regex in self._patterns if any(map(regex.search, texts))]
         known = any(form in each for form in self._known for each in texts)
         return names + (["Known Secret Leak"] if known else [])
 

@@ -31,9 +31,13 @@ def _pinned() -> ArtifactSpec:
     )  # fmt: skip
 
 
+def place() -> Path:
+    """The folder of the cache where the real one lies, once it was built."""
+    return _STORE.path(_pinned()).parent
+
+
 def _built() -> Path:
-    spec = _pinned()
-    return _STORE.path(spec).parent / f"pipelock-{spec.version}.tgz"
+    return place() / f"pipelock-{_pinned().version}.tgz"
 
 
 @functools.cache

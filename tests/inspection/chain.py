@@ -111,16 +111,19 @@ class Chain:
 def start_chain(
     folder: Path, envoy: str, program: str, routes: tuple[Route, ...], *,
     tokens: Mapping[str, str], inspection: Inspection, believed: bytes | None = None,
+    names: tuple[str, ...] = (),
 ) -> Chain:  # fmt: skip
     """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked.
 
-    `believed` stands in for pipelock's CA at egress; empty is the upstream's.
+    `believed` stands in for pipelock's CA at egress; empty is the upstream's. `names` lead to the upstream beside those of
+    the routes, of which a wildcard has one.
     """
-    hosts = tuple(sorted({route.host.replace("*", "a") for route in routes}))
+    patterns = tuple(sorted({route.host for route in routes}))
+    hosts = names or tuple(host.replace("*", "a") for host in patterns)
     trusted = ca.mint(hosts, bottle=BOTTLE, now=now())
     upstream = Upstream(trusted.leaves)
     compiled = compile_routes(replace(route, port=upstream.port) for route in routes)
-    signer = ca.mint_signer(hosts, bottle=BOTTLE, now=now())
+    signer = ca.mint_signer(patterns, bottle=BOTTLE, now=now())
     for name in ("pipelock", "egress"):
         (folder / name).mkdir()
     running = start_pipelock(

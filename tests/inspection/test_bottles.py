@@ -79,7 +79,7 @@ def test_the_token_goes_out_where_it_is_injected_and_nowhere_else(place: Site, c
         ("-H", f"x-note: {token.encode().hex()}", "https://open.test/"),
         ("-H", f"authorization: Bearer {token}", "https://open.test/"),
         (f"https://open.test/?x={token}",),
-        (f"https://api.test/{token}",),
+        (f"https://api.test/?x={token}",),  # in the path the audit log would have it, as what the agent asked for
     ):
         assert "blocked: " in _asked(codex, *arguments), arguments
     assert len(place.provider.seen) == seen
@@ -102,7 +102,7 @@ def test_no_trace_of_the_tokens(place: Site, codex: Bottle) -> None:
 def test_a_secret_that_was_refused_is_not_on_disk_either(place: Site, codex: Bottle) -> None:
     """What the agent itself had: pipelock quotes it where nothing is kept."""
     needle = "ghp_" + "9876543210jihgfedcbaJIHGFEDCBA987654"
-    assert "blocked: " in _asked(codex, f"https://open.test/{needle}")
+    assert "blocked: " in _asked(codex, f"https://open.test/?x={needle}")
     assert traces.found_on_host(place.engine, [place.state], [needle.encode()], place.began) == []
     if place.engine:
         pipelock = _container(place, codex, "pipelock")
@@ -164,10 +164,10 @@ def test_the_agent_does_not_reach_pipelock(place: Site, codex: Bottle) -> None:
     else:
         addresses = ["127.0.0.1"]
         known = {path.name for path in place.state.rglob(f"{codex.name}/sockets/**/*") if path.is_socket()}
-        assert any("pipelock" in name for name in known), known  # the control
-        sockets = codex.run("find", "/", "-xdev", "-type", "s")[1]
-        assert "egress" in sockets
-        assert "pipelock" not in sockets
+        assert known == {"443", "3128", "8888"}  # the control: of both networks
+        sockets = codex.run("find", "/run", "/tmp", "/var", "/home", "/opt", "-type", "s")[1].splitlines()
+        assert {Path(line).name for line in sockets if "denied" not in line} >= {"443", "3128"}
+        assert not [line for line in sockets if line.endswith("8888")]
     for address in addresses:
         assert codex.run("timeout", "3", "bash", "-c", CONNECT, address, "8888")[0] != 0
     assert codex.run("timeout", "3", "bash", "-c", CONNECT, "egress", "3128")[0] == 0

@@ -43,7 +43,10 @@ def have(spec: ArtifactSpec, folder: Path, env: Mapping[str, str], step: Step) -
         return archive
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as made:
         _build(spec, Path(made), env, step)
-        _pack(archive, program, (Path(made) / program).read_bytes())
+        built = Path(made) / program
+        if not built.is_file():
+            raise _missing(spec, f"go built no '{program}'")
+        _pack(archive, program, built.read_bytes())
     return archive
 
 

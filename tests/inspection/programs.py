@@ -44,6 +44,8 @@ def _built() -> Path:
 def why_not_real() -> str:
     """Why the real pipelock cannot be run here; empty when it can."""
     spec = _pinned()
+    if os.environ.get("BOTTLEGEN_PIPELOCK") == "stand-in":
+        return "BOTTLEGEN_PIPELOCK asks for the stand-in alone"
     if on_path(spec, os.environ) or _built().is_file():
         return ""
     return f"no pipelock {spec.version} on PATH, nor built before: python -m tests.inspection.programs has Go build it"

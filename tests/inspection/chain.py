@@ -16,7 +16,7 @@ from bottlegen.sidecars import pipelock
 from runtime import ca
 from runtime.bubblewrap.tools import find
 from tests.dataplane.sidecar import BOTTLE, Sidecar, now
-from tests.dataplane.upstream import Upstream, closed_port
+from tests.dataplane.upstream import Handler, Upstream, closed_port
 
 @dataclass
 class Pipelock:
@@ -111,7 +111,7 @@ class Chain:
 def start_chain(
     folder: Path, envoy: str, program: str, routes: tuple[Route, ...], *,
     tokens: Mapping[str, str], inspection: Inspection, believed: bytes | None = None,
-    names: tuple[str, ...] = (),
+    names: tuple[str, ...] = (), handler: type[Handler] | None = None,
 ) -> Chain:  # fmt: skip
     """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked.
 
@@ -121,7 +121,7 @@ def start_chain(
     patterns = tuple(sorted({route.host for route in routes}))
     hosts = names or tuple(host.replace("*", "a") for host in patterns)
     trusted = ca.mint(hosts, bottle=BOTTLE, now=now())
-    upstream = Upstream(trusted.leaves)
+    upstream = Upstream(trusted.leaves, handler=handler)
     compiled = compile_routes(replace(route, port=upstream.port) for route in routes)
     signer = ca.mint_signer(patterns, bottle=BOTTLE, now=now())
     for name in ("pipelock", "egress"):

@@ -158,7 +158,7 @@ class Leaves:
 
 
 def _openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+    subprocess.run(["/usr/bin/openssl", *arguments], check=True, capture_output=True)
 
 
 class Server(ThreadingHTTPServer):

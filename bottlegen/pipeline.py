@@ -47,7 +47,8 @@ class Preview:
     """A bundle and the values that it is rendered from, so that who asks about these need not wait for its files.
 
     `provided` are the routes that the provider adds to the profile's; `hidden` the names of env that people are not
-    shown; `inspection` is what pipelock is told, None without it; `unrouted` is the bundle without what is rendered of routes.
+    shown; `inspection` is what pipelock is told, None without it; `unrouted` is the bundle without what is rendered of
+    routes.
     """
 
     routes: RouteSet

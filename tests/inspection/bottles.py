@@ -18,6 +18,7 @@ from runtime.host import Docker, Host, HostConfig, Upstream
 from runtime.progress import make_progress
 from runtime.start import start
 from tests.contract.bottle import CACHE, Bottle
+from tests.engine.bottle import LOCAL_BASE
 from tests.inspection import programs
 from tests.pretend import HOSTS, Pretence, PretendProvider
 from tests.pretend.login import CodexLogin
@@ -62,7 +63,7 @@ class Site:
     def spec(self, profile: str, workspace: Path | None = None) -> LaunchSpec:
         return LaunchSpec(
             bottle=f"inspected-{uuid.uuid4().hex[:8]}", session="s", bundle=self._bundle(profile),
-            command=("sleep", "600"), tty=False, interactive=False, workspace=workspace, home=None, base_image="",
+            command=("sleep", "600"), tty=False, interactive=False, workspace=workspace, home=None, base_image=LOCAL_BASE,
             outside_network=self.host.config.docker.outside_network, terminal_env=(),
             static_hosts=tuple(sorted(self.host.config.upstream.hosts.items())),
         )  # fmt: skip

@@ -191,11 +191,16 @@ def test_a_pipelock_that_does_not_start_takes_the_bottle_with_it(place: Site) ->
     """Its own parser refuses the config: what was made of the bottle until then is gone."""
     spec = place.spec("shell")
     path = "sidecars/pipelock/pipelock.json"
-    broken = spec.bundle.files[path].data.replace(b'"version": 1', b'"version": "none", "mode": {}')
+    broken = spec.bundle.files[path].data.replace(b'"mode": "strict"', b'"mode": "permissive"')
+    assert broken != spec.bundle.files[path].data
     files = {**spec.bundle.files, path: replace(spec.bundle.files[path], data=broken)}
     spec = replace(spec, bundle=replace(spec.bundle, files=files))
-    with pytest.raises(RuntimeFailure, match="pipelock"):
-        start(spec, place.runtime, place.host, make_progress())
+    try:
+        with pytest.raises(RuntimeFailure, match="pipelock"):
+            start(spec, place.runtime, place.host, make_progress())
+    finally:
+        left = place.runtime.remove(spec.bottle)
+    assert not left
     assert spec.bottle not in {status.bottle for status in place.runtime.list()}
     if place.engine:
         assert place.engine.containers.list(all=True, filters={"label": f"bottlegen.bottle={spec.bottle}"}) == []

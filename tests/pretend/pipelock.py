@@ -349,7 +349,10 @@ def main(arguments: list[str]) -> None:
     command, option, path = arguments
     if (command, option) != ("run", "--config"):
         raise SystemExit(f"the stand-in knows no {arguments}")
-    Server(json.loads(Path(path).read_text())).serve_forever()
+    config = json.loads(Path(path).read_text())
+    if config["mode"] not in ("strict", "balanced", "audit"):
+        raise SystemExit(f"invalid mode {config['mode']!r}")
+    Server(config).serve_forever()
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ def test_everything_is_in_both() -> None:
     words = (
         "bottle dev", "egress", "provider shell", "home kept", "workspace '.'", "of it read-only: 'ci'",
         "2 cpus, 4 GiB, 512 tasks", "isolation process or stronger", "(1) GITHUB_TOKEN", "api.example.com",
-        "GET, POST /repos/**", "GET /open", "*.example.org:8443", "any method, any path", "to be inspected",
-        "passed through", "no credential added",
+        "GET, POST /repos/**", "GET /open", "*.example.org:8443", "any method, any path", "inspected",
+        "not inspected", "no credential added",
     )  # fmt: skip
     seen = "\n".join(texts(svg(drawn)))
     for word in words:

@@ -142,9 +142,10 @@ class Leaves:
 
     def _make(self, host: str) -> ssl.SSLContext:
         folder = Path(self._folder.name)
-        request, leaf, names = (str(folder / name) for name in ("request.pem", "leaf.pem", "names"))
+        request, leaf, names, settings = (str(folder / name) for name in ("request.pem", "leaf.pem", "names", "settings"))
+        Path(settings).write_text("[req]\ndistinguished_name = dn\n[dn]\n")  # a sandbox may lack the system's
         Path(names).write_text(f"subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\n")
-        _openssl("req", "-new", "-key", self._key, "-subj", "/CN=pipelock", "-out", request)
+        _openssl("req", "-new", "-config", settings, "-key", self._key, "-subj", "/CN=pipelock", "-out", request)
         _openssl(
             "x509", "-req", "-in", request, "-CA", self._ca[0], "-CAkey", self._ca[1], "-set_serial", str(time.time_ns()),
             "-days", "1", "-extfile", names, "-out", leaf,

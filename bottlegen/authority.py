@@ -64,7 +64,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostGrants:
-    """All grants of a host (exact or `*.suffix`) and port, in one order; `inspected` when pipelock reads its traffic."""
+    """All grants of a host (exact or `*.suffix`) and port, in one order; `inspected` when pipelock reads it."""
 
     host: str
     port: int

@@ -240,7 +240,7 @@ def _is_re2(text: str) -> bool:
     plain = _RE2_ESCAPE.sub(lambda found: "\0" if found[0] in (r"\b", r"\B", r"\A") else "_", text)
     classes = _CLASS.findall(plain)
     plain = _CLASS.sub("_", plain)
-    if "\\" in text and "\\" in plain + "".join(classes) or any("\0" in each or "[:" in each for each in classes):
+    if ("\\" in text and "\\" in plain + "".join(classes)) or any("\0" in each or "[:" in each for each in classes):
         return False
     return not _NOT_RE2.search(plain) and _repeats(plain) <= _MOST_REPEATS
 

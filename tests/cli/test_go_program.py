@@ -1,4 +1,4 @@
-"""A program that is built from source is the pinned one, from PATH or from Go, or an error that names both ways to it."""
+"""A program built from source is the pinned one, from PATH or from Go, or an error that names both ways to it."""
 
 import os
 import tarfile

@@ -64,7 +64,8 @@ class Site:
     def spec(self, profile: str, workspace: Path | None = None) -> LaunchSpec:
         return LaunchSpec(
             bottle=f"inspected-{uuid.uuid4().hex[:8]}", session="s", bundle=self._bundle(profile),
-            command=("sleep", "600"), tty=False, interactive=False, workspace=workspace, home=None, base_image=LOCAL_BASE,
+            command=("sleep", "600"), tty=False, interactive=False, workspace=workspace, home=None,
+            base_image=LOCAL_BASE,
             outside_network=self.host.config.docker.outside_network, terminal_env=(),
             static_hosts=tuple(sorted(self.host.config.upstream.hosts.items())),
         )  # fmt: skip
@@ -91,6 +92,7 @@ class Site:
             yield Bottle(spec=spec, runtime=self.runtime)
         finally:
             self.runtime.remove(spec.bottle)
+
 
 @contextmanager
 def site(kind: str, folder: Path) -> Iterator[Site]:

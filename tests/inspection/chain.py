@@ -18,6 +18,7 @@ from runtime.bubblewrap.tools import find
 from tests.dataplane.sidecar import BOTTLE, Sidecar, now
 from tests.dataplane.upstream import Handler, Upstream, closed_port
 
+
 @dataclass
 class Pipelock:
     """One running pipelock below `folder`; `port` is where it listens."""
@@ -115,8 +116,8 @@ def start_chain(
 ) -> Chain:  # fmt: skip
     """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked.
 
-    `believed` stands in for pipelock's CA at egress; empty is the upstream's. `names` lead to the upstream beside those of
-    the routes, of which a wildcard has one.
+    `believed` stands in for pipelock's CA at egress; empty is the upstream's. `names` lead to the upstream instead of
+    those of the routes, of which a wildcard has one.
     """
     patterns = tuple(sorted({route.host for route in routes}))
     hosts = names or tuple(host.replace("*", "a") for host in patterns)

@@ -1,9 +1,9 @@
-"""Cases of the agent-egress-bench corpus against the chain: what leaves and what does not, by category, both ways.
+"""Cases of the agent-egress-bench corpus against the chain: what leaves and what does not, by category.
 
-`python -m tests.inspection.corpus FOLDER` runs the cases below FOLDER, one JSON file each, as the agent's curl would: those
-that are a request of its own (url, header, request_body). Every host that a route can name has one, so that it is the
-content that decides; `http://` becomes `https://`, since nothing else leaves a bottle. All of it stays on loopback. A
-case counts as blocked when nothing of it arrived.
+`python -m tests.inspection.corpus FOLDER` runs the cases below FOLDER, one JSON file each, as the agent's curl would:
+those that are a request of its own (url, header, request_body). Every host that a route can name has one, so that it
+is the content that decides; `http://` becomes `https://`, since nothing else leaves a bottle. All of it stays on
+loopback. A case counts as blocked when nothing of it arrived.
 """
 
 import argparse

@@ -146,7 +146,7 @@ def test_egress_has_no_way_out_but_pipelock(place: Site, codex: Bottle) -> None:
         egress, pipelock = (_pid(place, codex, service) for service in ("egress", "pipelock"))
         assert _interfaces(egress) == {"lo"}
         assert _interfaces(pipelock) == _interfaces(os.getpid())
-        assert os.readlink(f"/proc/{egress}/ns/net") != os.readlink(f"/proc/{os.getpid()}/ns/net")
+        assert Path(f"/proc/{egress}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
 
 
 def test_the_agent_does_not_reach_pipelock(place: Site, codex: Bottle) -> None:
@@ -156,8 +156,7 @@ def test_the_agent_does_not_reach_pipelock(place: Site, codex: Bottle) -> None:
         assert len(addresses) == 2
         egress = _container(place, codex, "egress")
         tried = [
-            egress.exec_run(["timeout", "2", "bash", "-c", CONNECT, address, "8888"]).exit_code
-            for address in addresses
+            egress.exec_run(["timeout", "2", "bash", "-c", CONNECT, address, "8888"]).exit_code for address in addresses
         ]
         assert 0 in tried  # the control
     else:

@@ -1,4 +1,4 @@
-"""Agent's side, Envoy, pipelock, internet: the credential of egress passes, what the agent sends is read, and one way."""
+"""Agent's side, Envoy, pipelock, internet: the credential of egress passes, what the agent sends is read."""
 
 import base64
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Clients as agents use them, unmodified, through the whole chain: npm and git against a registry and a host of ours."""
+"""npm and git, unmodified, through the whole chain, against a registry and a git host of ours."""
 
 import base64
 import hashlib
@@ -123,14 +123,25 @@ def test_npm_installs_a_package(serving: Chain, tmp_path: Path) -> None:
     options = [f"--{name}={value}" for name, value in settings.items()]
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     done = subprocess.run(
-        ["npm", "install", "tiny", *options], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=90
+        ["npm", "install", "tiny", *options],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "node_modules" / "tiny" / "index.js").read_text() == "// tiny\n"
 
 
 def test_git_clones_and_fetches(serving: Chain, tmp_path: Path) -> None:
-    through = ("-c", f"http.proxy=http://127.0.0.1:{serving.sidecar.proxy}", "-c", f"http.sslCAInfo={serving.sidecar.ca}")
+    through = (
+        "-c",
+        f"http.proxy=http://127.0.0.1:{serving.sidecar.proxy}",
+        "-c",
+        f"http.sslCAInfo={serving.sidecar.ca}",
+    )
     _git(tmp_path, *through, "clone", "-q", serving.url("git.test", "/team/repo.git"), "clone")
     assert (tmp_path / "clone" / "README").read_text() == "a readme\n" * 500
     work = Serving.repositories / "work"

@@ -1,9 +1,8 @@
-"""Every config that bottlegen can make is one that the pinned pipelock accepts and starts with, by its own judgement."""
+"""Every config that bottlegen can make is one that the pinned pipelock accepts, by its own judgement."""
 
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,11 @@ class Judge:
         own = config.replace(pipelock.BASE.encode(), str(self._folder).encode())
         path.write_bytes(own.replace(pipelock.EVENTS.encode(), str(self._folder / "events").encode()))
         return subprocess.run(
-            [self._program, command, "--config", path, *options], capture_output=True, text=True, check=False, timeout=60
+            [self._program, command, "--config", path, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
 
     def refusal(self, config: bytes) -> str:
@@ -55,8 +58,8 @@ class Judge:
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    yield Judge(programs.real(tmp_path_factory.mktemp("program")), tmp_path_factory.mktemp("judge"))
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    return Judge(programs.real(tmp_path_factory.mktemp("program")), tmp_path_factory.mktemp("judge"))
 
 
 def _with_inspection(profile: Path, folder: Path) -> bytes:
@@ -98,11 +101,12 @@ _ROUTE = st.builds(
     lambda host, port, header, passed: Route(
         host=host, port=port, tls_passthrough=passed, auth=Auth(token_ref="T", header=header) if header else None
     ),
-    _HOST, st.sampled_from((443, 8443)), st.sampled_from(("", "authorization", "x-api-key", "private-token")), st.booleans(),
+    _HOST, st.sampled_from((443, 8443)), st.sampled_from(("", "authorization", "x-api-key", "private-token")),
+    st.booleans(),
 )  # fmt: skip
 _PIECE = st.sampled_from(
-    ("a", "[0-9]", r"\d", r"\w", r"\b", "(a|b)", "(?:x)", "(?i)", "(?i:y)", ".", "{2}", "{2,5}", "+", "*", "?", "+?", "^",
-     "$", "(?P<n>z)", "(?=q)", "(?!q)", r"\1", "(?P=n)", "{1001}", r"\Z", r"\A", "[[:alpha:]]", r"\x41", r"é",
+    ("a", "[0-9]", r"\d", r"\w", r"\b", "(a|b)", "(?:x)", "(?i)", "(?i:y)", ".", "{2}", "{2,5}", "+", "*", "?", "+?",
+     "^", "$", "(?P<n>z)", "(?=q)", "(?!q)", r"\1", "(?P=n)", "{1001}", r"\Z", r"\A", "[[:alpha:]]", r"\x41", r"é",
      "(?#c)", "a++", r"\N{BULLET}", r"•", "(?s)", "(?a)", "[]]", "[^]]", r"\/", r"\-", r"\_", "{,3}", r"\Q")
 )  # fmt: skip
 _PATTERN = st.tuples(

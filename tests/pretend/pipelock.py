@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A stand-in for pipelock where the real one cannot be had: the same config, commands, refusals and words, few patterns.
+"""A stand-in for pipelock where the real one cannot be had: the same config, refusals and words, few patterns.
 
 One file of the standard library and the openssl command, since it is put where a bottle expects the program itself.
 What it shares with the real one is what tests/inspection/test_pipelock.py demands of both.
@@ -34,7 +34,7 @@ _PATTERNS = {
 _HOP = frozenset({"connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not an error
+class Refused(Exception):
     """The request goes no further; `status` and the text are the answer."""
 
     def __init__(self, reason: str, status: int = 403) -> None:
@@ -142,13 +142,15 @@ class Leaves:
 
     def _make(self, host: str) -> ssl.SSLContext:
         folder = Path(self._folder.name)
-        request, leaf, names, settings = (str(folder / name) for name in ("request.pem", "leaf.pem", "names", "settings"))
+        request, leaf, names, settings = (
+            str(folder / name) for name in ("request.pem", "leaf.pem", "names", "settings")
+        )
         Path(settings).write_text("[req]\ndistinguished_name = dn\n[dn]\n")  # a sandbox may lack the system's
         Path(names).write_text(f"subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\n")
         _openssl("req", "-new", "-config", settings, "-key", self._key, "-subj", "/CN=pipelock", "-out", request)
         _openssl(
-            "x509", "-req", "-in", request, "-CA", self._ca[0], "-CAkey", self._ca[1], "-set_serial", str(time.time_ns()),
-            "-days", "1", "-extfile", names, "-out", leaf,
+            "x509", "-req", "-in", request, "-CA", self._ca[0], "-CAkey", self._ca[1],
+            "-set_serial", str(time.time_ns()), "-days", "1", "-extfile", names, "-out", leaf,
         )  # fmt: skip
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(leaf, self._key)
@@ -199,7 +201,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gave it
         """Events alone."""
 
-    def do_CONNECT(self) -> None:  # noqa: N802 - the name that http.server looks for
+    def do_CONNECT(self) -> None:
         host = self.path.rpartition(":")[0]
         self.close_connection = True
         try:

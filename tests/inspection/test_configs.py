@@ -124,7 +124,14 @@ _INSPECTION = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(inspection=_INSPECTION, routes=st.lists(_ROUTE, max_size=5, unique_by=lambda route: route.host))
 def test_check_accepts_all_that_a_profile_may_say(judge: Judge, inspection: Inspection, routes: list[Route]) -> None:
     config = pipelock.render("generated", inspection, compile_routes(routes))

@@ -3,7 +3,6 @@
 Two bundles compare without their profiles: what may be reached as sets of requests, all else as facts with names.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,23 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, Problem
+from bottlegen.facts import AREAS, Area, Fact, of_inspection, short, shown_whole, size
 from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
 from bottlegen.pipeline import Preview
 from bottlegen.plan import GitRemote, Slot
-from bottlegen.profile import Inspection
 from bottlegen.routes import HostRules, RouteSet, Rule
 from bottlegen.sidecars import cred_proxy, git_gate, pipelock
 from bottlegen.sidecars.egress import render, routes_json
 from bottlegen.tokens import TokenRoute
 from bottlegen.wording import shown
-
-Area = Literal[
-    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"
-]
-AREAS: tuple[Area, ...] = (
-    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files",
-)  # fmt: skip
 
 _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
@@ -75,19 +67,6 @@ class HostGrants:
     def judges_paths(self) -> bool:
         """Whether any grant depends on the path; where none does, also ambiguous spellings pass."""
         return any(grant.paths for grant in self.grants)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """One setting. With a `rank`, more of it is more authority; one that is `guarded` widens by any change, one that
-    `restricts` by any but its coming."""
-
-    area: Area
-    name: str
-    value: str
-    rank: float | None = None
-    guarded: bool = False
-    restricts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +155,7 @@ def authority(bundle: Bundle) -> Authority:
             f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
         )
         raise BundleError(Problem(what=what, fix="bottlegen build, then compare again")) from e
-    return _authority(manifest, hosts, remotes, [*_facts(manifest, env), *_inspection(inspection)])
+    return _authority(manifest, hosts, remotes, [*_facts(manifest, env), *of_inspection(inspection)])
 
 
 def authority_of(view: Preview) -> Authority:
@@ -204,7 +183,7 @@ def authority_of(view: Preview) -> Authority:
         )
         for (host, port), (grants, passed) in sorted(found.items())
     )
-    facts = [*_facts(view.unrouted.manifest, dict(view.whole_env)), *_inspection(view.inspection)]
+    facts = [*_facts(view.unrouted.manifest, dict(view.whole_env)), *of_inspection(view.inspection)]
     return _authority(view.unrouted.manifest, tuple(hosts), view.remotes, facts)
 
 
@@ -351,23 +330,6 @@ def _facts(manifest: Manifest, env: Mapping[str, str]) -> Iterator[Fact]:
     yield from _file_facts(manifest)
 
 
-def _inspection(told: Inspection | None) -> Iterator[Fact]:
-    if told is None:
-        return
-    yield _ranked("mode", told.mode, pipelock.MODES.index(told.mode))
-    yield _ranked("what becomes of a finding", told.action, pipelock.ACTIONS.index(told.action))
-    yield _ranked("largest request body", size(told.max_body), told.max_body)
-    yield _ranked("largest answer", size(told.max_response), told.max_response)
-    yield _ranked("requests a minute", str(told.requests_per_minute), told.requests_per_minute)
-    for name, regex in told.patterns:
-        looked = f"pattern {shown_whole(name)} {shown_whole(regex)}"
-        yield Fact(area="inspection", name=looked, value="looked for", restricts=True)
-
-
-def _ranked(name: str, value: str, rank: float) -> Fact:
-    return Fact(area="inspection", name=name, value=value, rank=rank)
-
-
 def _service_facts(name: str, service: Service) -> Iterator[Fact]:
     limits, hardening = service.limits, service.hardening
     yield Fact(area="hardening", name=f"service {name}", value="present", guarded=True)
@@ -386,7 +348,7 @@ def _service_facts(name: str, service: Service) -> Iterator[Fact]:
         value = f"{rootfs.kind} {shown_whole(rootfs.name)} {rootfs.hash}"
         yield Fact(area="images", name=f"{name} rootfs", value=value)
     for artifact in service.image.artifacts:
-        pinned = f"{artifact.version} {_short(artifact.model_dump_json())}"
+        pinned = f"{artifact.version} {short(artifact.model_dump_json())}"
         yield Fact(area="images", name=f"{name} {artifact.package} for {artifact.platform}", value=pinned)
 
 
@@ -402,21 +364,3 @@ def _file_facts(manifest: Manifest) -> Iterator[Fact]:
         if path not in _DERIVED:
             seed = " seed" if kept.get(path) else ""
             yield Fact(area="files", name=shown_whole(path), value=f"{digest[:12]} {mode}{seed}")
-
-
-def size(count: int) -> str:
-    """Bytes in the largest unit that divides them."""
-    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if count % (1 << power) == 0:
-            return f"{count >> power} {unit}"
-    return f"{count} bytes"
-
-
-def shown_whole(text: str) -> str:
-    """`text` as a message shows it, with its hash where that leaves something out: no two texts look alike."""
-    visible = shown(text)
-    return visible if visible == f"'{text}'" else f"{visible} ({_short(text)})"
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

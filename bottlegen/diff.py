@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from bottlegen.authority import AREAS, Area, Authority, Fact, Mount
+from bottlegen.authority import Authority, Mount
 from bottlegen.bundle import Bundle
+from bottlegen.facts import AREAS, Area, Fact
 from bottlegen.git_reach import changes as git_changes
 from bottlegen.reach import Gain, Hosts, deciding, gains, names
 from bottlegen.reach_text import gained, host_name, lost

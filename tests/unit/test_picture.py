@@ -6,7 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bottlegen.authority import Area, Authority, Credential, Fact, Grant, HostGrants, Mount
+from bottlegen.authority import Authority, Credential, Grant, HostGrants, Mount
+from bottlegen.facts import Area, Fact
 from bottlegen.paths import PathPattern
 from bottlegen.picture import MAX_HOSTS, picture
 from bottlegen.picture_mermaid import mermaid

@@ -3,7 +3,6 @@
 Two bundles compare without their profiles: what may be reached as sets of requests, all else as facts with names.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, Problem
+from bottlegen.facts import AREAS, Area, Fact, of_inspection, short, shown_whole, size
 from bottlegen.manifest import Manifest, Service
 from bottlegen.paths import PathPattern, refusal
 from bottlegen.pipeline import Preview
@@ -24,13 +24,6 @@ from bottlegen.sidecars import cred_proxy, git_gate, pipelock
 from bottlegen.sidecars.egress import render, routes_json
 from bottlegen.tokens import TokenRoute
 from bottlegen.wording import shown
-
-Area = Literal[
-    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"
-]
-AREAS: tuple[Area, ...] = (
-    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files",
-)  # fmt: skip
 
 _STRENGTH = ("process", "container", "vm")
 _RUNTIME_STRENGTH = {"auto": "process", "bubblewrap": "process", "docker": "container", "smolmachines": "vm"}
@@ -63,7 +56,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostGrants:
-    """All grants of a host (exact or `*.suffix`) and port, in one order; `inspected` when its traffic is to be."""
+    """All grants of a host (exact or `*.suffix`) and port, in one order; `inspected` when pipelock reads it."""
 
     host: str
     port: int
@@ -74,17 +67,6 @@ class HostGrants:
     def judges_paths(self) -> bool:
         """Whether any grant depends on the path; where none does, also ambiguous spellings pass."""
         return any(grant.paths for grant in self.grants)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """One setting. With a `rank`, more of it is more authority; one that is `guarded` widens by any change."""
-
-    area: Area
-    name: str
-    value: str
-    rank: float | None = None
-    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,14 +146,16 @@ def authority(bundle: Bundle) -> Authority:
         tokens = _TOKENS.validate_json(bundle.data("tokens.json"), strict=True)
         env = _TOKENS.validate_json(bundle.data("agent/env.json"), strict=True)
         by_path = [_as_route(route) for route in _by_path(bundle)]
-        hosts = tuple(_hosts([*routes.routes, *by_path], tokens))
+        chained = pipelock.NAME in manifest.services
+        hosts = tuple(_hosts([*routes.routes, *by_path], tokens, chained=chained))
         remotes = git_gate.read(bundle.data(git_gate.RULES), tokens) if git_gate.RULES in bundle.files else ()
-    except (KeyError, ValueError, ValidationError) as e:
+        inspection = pipelock.settings(bundle.data(pipelock.FILE)) if chained else None
+    except (KeyError, TypeError, ValueError, ValidationError) as e:
         what = (
             f"the bundle of {shown(manifest.name)} cannot be compared: routes, tokens or env are not as they are made"
         )
         raise BundleError(Problem(what=what, fix="bottlegen build, then compare again")) from e
-    return _authority(manifest, hosts, remotes, env)
+    return _authority(manifest, hosts, remotes, [*_facts(manifest, env), *of_inspection(inspection)])
 
 
 def authority_of(view: Preview) -> Authority:
@@ -192,11 +176,15 @@ def authority_of(view: Preview) -> Authority:
         grants, passed = found.setdefault((token.host, token.port), (set(), set()))
         passed.add(token.tls_passthrough)
         grants.add(Grant(methods=(), paths=_paths_below(token), credential=credentials[token.slot]))
+    chained = view.inspection is not None
     hosts = (
-        HostGrants(host=host, port=port, grants=tuple(sorted(grants, key=_order)), inspected=True not in passed)
+        HostGrants(
+            host=host, port=port, grants=tuple(sorted(grants, key=_order)), inspected=chained and True not in passed
+        )
         for (host, port), (grants, passed) in sorted(found.items())
     )
-    return _authority(view.unrouted.manifest, tuple(hosts), view.remotes, dict(view.whole_env))
+    facts = [*_facts(view.unrouted.manifest, dict(view.whole_env)), *of_inspection(view.inspection)]
+    return _authority(view.unrouted.manifest, tuple(hosts), view.remotes, facts)
 
 
 def _paths_below(token: TokenRoute) -> tuple[PathPattern, ...]:
@@ -204,7 +192,7 @@ def _paths_below(token: TokenRoute) -> tuple[PathPattern, ...]:
 
 
 def _authority(
-    manifest: Manifest, hosts: tuple[HostGrants, ...], remotes: tuple[GitRemote, ...], env: Mapping[str, str]
+    manifest: Manifest, hosts: tuple[HostGrants, ...], remotes: tuple[GitRemote, ...], facts: list[Fact]
 ) -> Authority:
     workspace = manifest.workspace
     return Authority(
@@ -215,7 +203,7 @@ def _authority(
         mount=Mount(source=workspace.source, read_only=tuple(workspace.read_only))
         if workspace.mode == "bind"
         else None,
-        facts=tuple(sorted(_facts(manifest, env), key=lambda fact: (AREAS.index(fact.area), fact.name))),
+        facts=tuple(sorted(facts, key=lambda fact: (AREAS.index(fact.area), fact.name))),
     )
 
 
@@ -244,7 +232,7 @@ def enforces_its_routes(bundle: Bundle) -> bool:
     if git_gate.RULES in bundle.files:
         made[git_gate.RULES] = git_gate.again(bundle.manifest.name, bundle.data(git_gate.RULES))
     told = all(bundle.files[path].data == data for path, data in made.items())
-    return told and (not chained or pipelock.enforces(bundle.data(pipelock.FILE), route_set))
+    return told and (not chained or pipelock.enforces(bundle.manifest.name, bundle.data(pipelock.FILE), route_set))
 
 
 def _by_path(bundle: Bundle) -> list[_TokenRoute]:
@@ -296,7 +284,7 @@ def _host_rules(host: str, port: int, group: list[_Route]) -> HostRules:
     return HostRules(host=host, port=port, rules=tuple(rules), tls_passthrough=group[0].tls_passthrough)
 
 
-def _hosts(routes: Iterable[_Route], tokens: dict[str, str]) -> Iterator[HostGrants]:
+def _hosts(routes: Iterable[_Route], tokens: dict[str, str], *, chained: bool) -> Iterator[HostGrants]:
     by_host: dict[tuple[str, int], list[_Route]] = {}
     for route in routes:
         by_host.setdefault((route.host, route.port), []).append(route)
@@ -306,7 +294,7 @@ def _hosts(routes: Iterable[_Route], tokens: dict[str, str]) -> Iterator[HostGra
             host=host,
             port=port,
             grants=tuple(sorted(grants, key=_order)),
-            inspected=not any(route.tls_passthrough for route in group),
+            inspected=chained and not any(route.tls_passthrough for route in group),
         )
 
 
@@ -360,7 +348,7 @@ def _service_facts(name: str, service: Service) -> Iterator[Fact]:
         value = f"{rootfs.kind} {shown_whole(rootfs.name)} {rootfs.hash}"
         yield Fact(area="images", name=f"{name} rootfs", value=value)
     for artifact in service.image.artifacts:
-        pinned = f"{artifact.version} {_short(artifact.model_dump_json())}"
+        pinned = f"{artifact.version} {short(artifact.model_dump_json())}"
         yield Fact(area="images", name=f"{name} {artifact.package} for {artifact.platform}", value=pinned)
 
 
@@ -376,21 +364,3 @@ def _file_facts(manifest: Manifest) -> Iterator[Fact]:
         if path not in _DERIVED:
             seed = " seed" if kept.get(path) else ""
             yield Fact(area="files", name=shown_whole(path), value=f"{digest[:12]} {mode}{seed}")
-
-
-def size(count: int) -> str:
-    """Bytes in the largest unit that divides them."""
-    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if count % (1 << power) == 0:
-            return f"{count >> power} {unit}"
-    return f"{count} bytes"
-
-
-def shown_whole(text: str) -> str:
-    """`text` as a message shows it, with its hash where that leaves something out: no two texts look alike."""
-    visible = shown(text)
-    return visible if visible == f"'{text}'" else f"{visible} ({_short(text)})"
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from bottlegen.authority import AREAS, Area, Authority, Fact, Mount
+from bottlegen.authority import Authority, Mount
 from bottlegen.bundle import Bundle
+from bottlegen.facts import AREAS, Area, Fact
 from bottlegen.git_reach import changes as git_changes
 from bottlegen.reach import Gain, Hosts, deciding, gains, names
 from bottlegen.reach_text import gained, host_name, lost
@@ -113,9 +114,9 @@ def _inspection(old: Hosts, new: Hosts) -> Iterator[Change]:
             continue
         where = host_name(host, port)
         if after.inspected:
-            yield Change(kind="narrows", area="inspection", text=f"traffic of {where} is to be inspected")
+            yield Change(kind="narrows", area="inspection", text=f"traffic of {where} is now inspected")
         else:
-            text = f"traffic of {where} is no longer to be inspected"
+            text = f"traffic of {where} is no longer inspected"
             yield Change(kind="widens", area="inspection", text=text, host=(host, port))
 
 
@@ -182,6 +183,8 @@ def _kind(was: Fact | None, now: Fact | None) -> Kind:
     guarded = (was and was.guarded) or (now and now.guarded)
     if guarded:
         return "widens"
+    if (was and was.restricts) or (now and now.restricts):
+        return "widens" if was else "narrows"
     if was and now and was.rank is not None and now.rank is not None:
         return "widens" if now.rank > was.rank else "narrows"
     return "other"

@@ -37,7 +37,7 @@ class Explanation:
     """`reason` says why a request is denied; `rules` and `rule` are those of the host that decides, where there is one.
 
     `lines` are the routes of the profile that make the rule; `provided` when the provider makes it, too or alone;
-    `http2_only` when HTTP/1.1 has no such method in the sidecar.
+    `http2_only` when HTTP/1.1 has no such method in the sidecar; `inspected` when pipelock reads the request's content.
     """
 
     asked: Asked
@@ -48,6 +48,7 @@ class Explanation:
     slot: Slot | None = None
     lines: tuple[Where, ...] = ()
     provided: bool = False
+    inspected: bool = False
 
     @property
     def http2_only(self) -> bool:
@@ -93,6 +94,7 @@ def explain(asked: Asked, profile: Profile, view: Preview) -> Explanation:
         slot=slot,
         lines=tuple(_lines(profile, rules, rule, slot)),
         provided=any(_makes(route, rules, rule, slot) for route in view.provided),
+        inspected=profile.inspection is not None and not rules.tls_passthrough,
     )
 
 

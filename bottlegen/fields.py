@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -21,7 +22,13 @@ _UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _MEMORY = (64 * 2**20, 2**50)
 _BODY = (2**20, 2**30)
 _LONGEST_PATH = 1024
-_NOT_RE2 = re.compile(r"\(\?(?:[=!>(#]|<[=!]|P=)|\\[1-9]|\\Z|[*+?}]\+")
+_RE2_ESCAPE = re.compile(r"\\(?:[dDwWsSbBAtnrfva]|x[0-9a-fA-F]{2}|[!-/:-@\[-`{-~ ])")
+_CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
+_NOT_RE2 = re.compile(r"\(\?(?!:|[ims]+[:)]|P<[A-Za-z_][A-Za-z0-9_]*>)|[*+?}]\+|\{,")
+_COUNT = re.compile(r"\(|\)?\{(\d+)(?:,(\d*))?\}|\)")
+_MOST_REPEATS = 1000
+_LAST_OF_JSON_IN_YAML = "\uffff"
+"""What follows, JSON writes as a pair of escapes that YAML does not know."""
 
 _once = lru_cache(maxsize=20_000)
 """Thousands of routes say the same few things, and two versions of a profile nearly all. Refusals are not kept."""
@@ -206,7 +213,7 @@ def body_size(value: object) -> object:
 
 
 def pattern_name(text: str) -> str:
-    if not text or len(text) > 64 or not text.isprintable():
+    if not text or len(text) > 64 or not text.isprintable() or max(text) > _LAST_OF_JSON_IN_YAML:
         raise Refusal(f"{shown(text)} is no name for a pattern", 'name = "Internal ticket", at most 64 characters')
     return text
 
@@ -214,15 +221,40 @@ def pattern_name(text: str) -> str:
 def regex(text: str) -> str:
     """A regular expression in what RE2 and Python have in common."""
     try:
-        re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of set operations that may come: RE2 has none either
+            re.compile(text)
     except (re.error, RecursionError, OverflowError) as e:
         raise Refusal(f"regex {shown(text)} is no regular expression: {e}", r'regex = "TICKET-[0-9]{6}"') from e
-    if not text or len(text) > _LONGEST_PATH or _NOT_RE2.search(text):
+    if not text or len(text) > _LONGEST_PATH or max(text) > _LAST_OF_JSON_IN_YAML or not _is_re2(text):
         raise Refusal(
-            f"regex {shown(text)} is empty, too long, or looks around or back, which RE2 cannot",
+            f"regex {shown(text)} is empty, too long, or has what RE2 has not: looking around or back, "
+            "other escapes and flags, more than 1000 repeats",
             r'regex = "TICKET-[0-9]{6}"',
         )
     return text
+
+
+def _is_re2(text: str) -> bool:
+    """Of what Python compiles (https://pkg.go.dev/regexp/syntax): escapes first, since they hide all else."""
+    plain = _RE2_ESCAPE.sub(lambda found: "\0" if found[0] in (r"\b", r"\B", r"\A") else "_", text)
+    classes = _CLASS.findall(plain)
+    plain = _CLASS.sub("_", plain)
+    if ("\\" in text and "\\" in plain + "".join(classes)) or any("\0" in each or "[:" in each for each in classes):
+        return False
+    return not _NOT_RE2.search(plain) and _repeats(plain) <= _MOST_REPEATS
+
+
+def _repeats(plain: str) -> int:
+    """The largest product of counts within counts."""
+    stack = [1]
+    for found in _COUNT.finditer(plain):
+        if found[0] == "(":
+            stack.append(1)
+            continue
+        count = int(found[2] or found[1] or 1)
+        stack[-1] = max(stack[-1], count * stack.pop() if found[0][0] == ")" else count)
+    return max(stack)
 
 
 def memory(value: object) -> object:

@@ -57,7 +57,7 @@ def _nodes(drawn: Picture) -> Iterator[tuple[str, list[str], str]]:
 
 def _title(card: Card) -> str:
     added = f"{_badge(card.number)} {card.title}" if card.number else NO_CREDENTIAL
-    return f"{added}; {'to be inspected' if card.inspected else 'passed through'}"
+    return f"{added}; {'inspected' if card.inspected else 'not inspected'}"
 
 
 def _badge(number: int) -> str:

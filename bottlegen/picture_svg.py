@@ -105,7 +105,7 @@ def _columns(drawn: Picture) -> list[list[_Box]]:
 def _title(card: Card, *, again: bool) -> list[tuple[str, str]]:
     badge = f"({card.number}) " if card.number else ""
     words = f"{badge}{card.title}{', continued' if again else ''}"
-    treated = "to be inspected" if card.inspected else "passed through, not inspected"
+    treated = "inspected" if card.inspected else "not inspected"
     return [*((part, f"b {_key(card.number)}") for part in wrapped(words, _CARD_CHARS)), (treated, "s")]
 
 

@@ -21,7 +21,7 @@ from bottlegen.plan import (
     Route,
     SidecarPlan,
 )
-from bottlegen.profile import Profile, load
+from bottlegen.profile import Inspection, Profile, load
 from bottlegen.providers import PROVIDERS
 from bottlegen.render import canonical_json
 from bottlegen.routes import RouteSet, compile_routes
@@ -48,7 +48,8 @@ class Preview:
     """A bundle and the values that it is rendered from, so that who asks about these need not wait for its files.
 
     `provided` are the routes that the provider adds to the profile's; `hidden` the names of env that people are not
-    shown; `unrouted` is the bundle without what is rendered of routes.
+    shown; `inspection` is what pipelock is told, None without it; `unrouted` is the bundle without what is rendered of
+    routes.
     """
 
     routes: RouteSet
@@ -56,6 +57,7 @@ class Preview:
     hidden: tuple[str, ...]
     provided: tuple[Route, ...]
     remotes: tuple[GitRemote, ...]
+    inspection: Inspection | None
     unrouted: Bundle
     _plans: tuple[SidecarPlan, ...]
     _document: Mapping[str, object]
@@ -119,6 +121,7 @@ def _preview(profile: Profile, pins: Pins) -> Preview:
         hidden=tuple(sorted(plan.hidden_env_names)),
         provided=plan.egress_routes,
         remotes=tuple(sorted(profile.remotes, key=lambda remote: remote.name)),
+        inspection=profile.inspection,
         unrouted=assemble(document, [*_files(profile, plan, home, env, sidecars), _smolfile(profile, plan, env)]),
         _plans=sidecars,
         _document=document,

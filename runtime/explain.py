@@ -86,7 +86,7 @@ def _document(found: Explanation) -> dict[str, object]:
         "credential": {"token_ref": slot.token_ref, "header": slot.header, "scheme": slot.scheme} if slot else None,
         "http2_only": found.http2_only,
         "forwarded_path": found.decision.path if found.decision.allowed else None,
-        "to_be_inspected": not found.host_rules.tls_passthrough if found.host_rules else None,
+        "inspected": found.inspected if found.decision.allowed else None,
     }
 
 
@@ -94,9 +94,8 @@ def _lines(found: Explanation, provider: str) -> list[str]:
     asked = _plain(str(found.asked))
     if not found.decision.allowed:
         return [f"denied   {asked}", f"  answer      {found.decision.status}: {found.reason}", *_near(found)]
-    rule, slot, rules = found.rule, found.slot, found.host_rules
+    rule, slot = found.rule, found.slot
     assert rule is not None
-    assert rules is not None
     methods, paths = " ".join(rule.methods) or "any method", " ".join(map(str, rule.paths)) or "any path"
     lines = [f"allowed  {asked}", f"  rule        {rule.name}: {methods}, {paths}"]
     origins = [str(line) for line in found.lines] + ([f"the provider '{provider}'"] if found.provided else [])
@@ -110,8 +109,14 @@ def _lines(found: Explanation, provider: str) -> list[str]:
         lines.append(f"  forwarded   as {quoted(found.decision.path)}")
     if found.http2_only:
         lines.append("  over        HTTP/2 alone; over HTTP/1.1 the answer to this method is 400")
-    wish = "passed through (tls_passthrough)" if rules.tls_passthrough else "not passed through"
-    return [*lines, f"  inspection  {wish}; no sidecar inspects content yet"]
+    return [*lines, f"  inspection  {_inspection(found)}"]
+
+
+def _inspection(found: Explanation) -> str:
+    if found.inspected:
+        return "pipelock reads it, and refuses what must not leave"
+    passed = found.host_rules is not None and found.host_rules.tls_passthrough
+    return "none: tls_passthrough" if passed else "none: the profile has no [pipelock]"
 
 
 def _plain(text: str) -> str:

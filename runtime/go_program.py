@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import tarfile
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 900
 _ASK_SECONDS = 10
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PASSED = ("PATH", "HOME", "GOPROXY", "GONOSUMDB", "GOSUMDB", "GOPRIVATE", "GOCACHE", "GOMODCACHE", "GOPATH", "TMPDIR")
 _NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
@@ -35,26 +37,36 @@ def have(spec: ArtifactSpec, folder: Path, env: Mapping[str, str], step: Step) -
     archive = folder / f"{program}-{spec.version}.tgz"
     if archive.is_file():
         return archive
-    if found := _on_path(program, spec.version, env):
+    if found := on_path(spec, env):
         step.note(f"{program} {spec.version} from '{found}'")
         _pack(archive, program, found.read_bytes())
         return archive
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as made:
         _build(spec, Path(made), env, step)
-        _pack(archive, program, (Path(made) / program).read_bytes())
+        built = Path(made) / program
+        if not built.is_file():
+            raise _missing(spec, f"go built no '{program}'")
+        _pack(archive, program, built.read_bytes())
     return archive
 
 
-def _on_path(program: str, version: str, env: Mapping[str, str]) -> Path | None:
-    found = shutil.which(program, path=env.get("PATH", os.defpath))
-    if not found:
+def host_platform() -> str:
+    """What programs of this host run on, as pins name it."""
+    machine = platform.machine()
+    return f"{platform.system().lower()}/{_MACHINES.get(machine, machine)}"
+
+
+def on_path(spec: ArtifactSpec, env: Mapping[str, str]) -> Path | None:
+    """The program on PATH, when it says that it is of the pinned version; never for an engine of another platform."""
+    found = shutil.which(spec.package.rpartition("/")[2], path=env.get("PATH", os.defpath))
+    if not found or spec.platform != host_platform():
         return None
     try:
         told = subprocess.run([found, "version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     first = (told.stdout + told.stderr).partition("\n")[0].split()  # pipelock tells it on stderr
-    return Path(found) if version in (word.removeprefix("v") for word in first) else None
+    return Path(found) if spec.version in {word.removeprefix("v") for word in first} else None
 
 
 def _build(spec: ArtifactSpec, made: Path, env: Mapping[str, str], step: Step) -> None:

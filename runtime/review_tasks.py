@@ -95,7 +95,7 @@ def review(
 )
 def graph(_: "Context", profile: str = "", bundle: str = "", format: str = "svg", out: str = "") -> None:  # noqa: A002
     """
-    The bottle as a picture: agent, sidecars, the hosts it may reach, by credential, and what is to be inspected.
+    The bottle as a picture: agent, sidecars, the hosts it may reach, by credential, and what is inspected.
 
     Same profile, same bytes: it can be committed beside the profile.
 

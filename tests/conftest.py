@@ -23,6 +23,7 @@ FOLDER_MARKERS = {
     "nix": "nix",
     "nixpkgs": "nixpkgs",
     "microvm": "microvm",
+    "inspection": "envoy",
 }
 REQUIRED = pytest.StashKey[frozenset[str]]()
 
@@ -91,6 +92,13 @@ def _no_microvm() -> str:
     return "" if os.environ.get("BOTTLEGEN_MICROVM") else "boots microVMs in an emulated machine: ./inv test-microvm"
 
 
+@functools.cache
+def _no_pipelock() -> str:
+    from tests.inspection import programs
+
+    return programs.why_not_real()
+
+
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
     "gvisor": _no_gvisor,
@@ -100,6 +108,7 @@ MISSING: dict[str, Callable[[], str]] = {
     "nix": _no_nix,
     "nixpkgs": _no_nixpkgs,
     "microvm": _no_microvm,
+    "pipelock": _no_pipelock,
 }
 
 

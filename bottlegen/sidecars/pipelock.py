@@ -5,7 +5,6 @@ is written out. Keys, defaults and effects: pipelock's docs/configuration.md and
 """
 
 import json
-from collections.abc import Iterable
 
 from bottlegen.pins import Pins
 from bottlegen.plan import Image, Listening, RenderedFile, Resources, SidecarPlan
@@ -22,6 +21,9 @@ CONFIG = f"{BASE}/pipelock.json"
 CA, CA_KEY = f"{BASE}/ca.pem", f"{BASE}/ca-key.pem"
 SECRETS = f"{BASE}/secrets.txt"
 UPSTREAM_CA = f"{BASE}/upstream-ca.pem"
+EVENTS = "/tmp/events.jsonl"  # noqa: S108 - in the sidecar
+"""In memory: what it says of a refused request can hold the secret for which it was refused."""
+
 FILE = "sidecars/pipelock/pipelock.json"
 
 _MIB = 1024 * 1024
@@ -31,6 +33,11 @@ _MEMORY_BYTES = 1024 * _MIB
 
 _DAY, _HOUR = 86400, 3600
 _STRUCTURAL = ("Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Host", "Content-Length")
+_OF_PROFILE = " (profile)"
+MODES = ("strict", "balanced", "audit")
+ACTIONS = ("block", "warn")
+"""Both in the order in which more gets out."""
+
 _PASTE_BINS = ("*.pastebin.com", "*.hastebin.com", "*.paste.ee", "*.transfer.sh", "*.file.io", "*.requestbin.com")
 
 
@@ -83,14 +90,19 @@ def render(profile_name: str, inspection: Inspection, routes: RouteSet) -> bytes
                 "secrets_file": SECRETS,
                 "min_env_secret_length": 16,
                 "include_defaults": True,
-                "patterns": [
-                    {"name": name, "regex": regex, "severity": "critical"} for name, regex in inspection.patterns
-                ],
+                "patterns": _patterns(inspection),
             },
             **_responses(),
             **_switched_off(),
         }
     )
+
+
+def _patterns(inspection: Inspection) -> list[Json]:
+    """Under names that its own patterns have not: one of the same name would take the place of its own."""
+    return [
+        {"name": f"{name}{_OF_PROFILE}", "regex": regex, "severity": "critical"} for name, regex in inspection.patterns
+    ]
 
 
 def _hosts(routes: RouteSet, *, passed: bool | None = None) -> list[str]:
@@ -181,7 +193,14 @@ def _switched_off() -> Json:
         # all bottles of a host whose sidecars share its network.
         "metrics_listen": "",
         "kill_switch": off,
-        "logging": {"format": "json", "output": "stdout", "include_allowed": True, "include_blocked": True},
+        # The sidecar's output ends in files of the host, and egress tells of every request already.
+        "logging": {
+            "format": "json",
+            "output": "file",
+            "file": EVENTS,
+            "include_allowed": False,
+            "include_blocked": True,
+        },
         "sentry": off,
         "flight_recorder": {"enabled": False, "redact": True, "sign_checkpoints": False},
         "git_protection": {"enabled": False, "pre_push_scan": False},
@@ -196,11 +215,25 @@ def _switched_off() -> Json:
     }
 
 
-def enforces(config: bytes, routes: RouteSet) -> bool:
-    """Whether a bundle's config allows, passes and reads what this route set says, and no more."""
+def settings(config: bytes) -> Inspection:
+    """What the profile set, read back from a config; KeyError, ValueError or TypeError when it is not one of ours."""
     tree = json.loads(config)
-    wanted: dict[str, object] = {**_destinations(routes)}
-    told = {key: tree.get(key) for key in wanted}
-    passed = tree["tls_interception"]["passthrough_domains"] == _hosts(routes, passed=True)
-    unread: Iterable[str] = tree["request_body_scanning"]["ignore_headers"]
-    return told == wanted and passed and list(unread) == [*_STRUCTURAL, *injected_headers(routes)]
+    requests = tree["request_body_scanning"]
+    if tree["mode"] not in MODES or requests["action"] not in ACTIONS:
+        raise ValueError("not a mode or an action")
+    return Inspection(
+        mode=tree["mode"],
+        action=requests["action"],
+        patterns=tuple((each["name"].removesuffix(_OF_PROFILE), each["regex"]) for each in tree["dlp"]["patterns"]),
+        max_body=requests["max_body_bytes"],
+        max_response=tree["tls_interception"]["max_response_bytes"],
+        requests_per_minute=tree["fetch_proxy"]["monitoring"]["max_requests_per_minute"],
+    )
+
+
+def enforces(profile_name: str, config: bytes, routes: RouteSet) -> bool:
+    """Whether a bundle's config is what is made of this route set, and nothing but what `settings` tells differs."""
+    try:
+        return render(profile_name, settings(config), routes) == config
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return False

@@ -121,9 +121,13 @@ def test_a_profile_in_another_form_is_the_same(project: Repository) -> None:
 def test_bundles_and_profiles_compare_without_a_repository(project: Repository, tmp_path: Path) -> None:
     project.run("build")
     project.write("other", _PROFILE + "pipelock = { tls_passthrough = true }\n")
+    for name in ("dev", "other"):
+        path = project.folder / "profiles" / f"{name}.toml"
+        path.write_text(path.read_text() + "[pipelock]\n")
+    project.run("build")
     done = project.run("diff", "--from", "bundles/dev", "--to", "other", "--files", cwd=project.folder)
     assert done.returncode == 2
-    assert "traffic of api.example.com is no longer to be inspected" in done.stdout
+    assert "traffic of api.example.com is no longer inspected" in done.stdout
     assert '+      "tls_passthrough": true,' in done.stdout
 
 
@@ -226,7 +230,7 @@ def test_explain_names_rule_line_and_credential(project: Repository) -> None:
         "  from        profiles/dev.toml:3  egress.routes[0]\n"
         "  credential  MY_TOKEN, sent as 'authorization: Bearer …'\n"
         "  forwarded   as '/repos/a'\n"
-        "  inspection  not passed through; no sidecar inspects content yet\n"
+        "  inspection  none: the profile has no [pipelock]\n"
     )
     assert done.returncode == 0
 

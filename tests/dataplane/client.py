@@ -9,7 +9,7 @@ import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tests.dataplane.sidecar import Sidecar
 
@@ -29,11 +29,24 @@ class Answer:
         return [value for key, value in self.json()["headers"] if key == name]
 
 
-def curl(sidecar: Sidecar, url: str, *arguments: str, seconds: int = 20) -> Answer:
-    """One request through the proxy; the status of the last answer, or of the CONNECT when that was refused."""
+class Door(Protocol):
+    """A proxy on loopback: its port, and the file of the authority that its client trusts."""
+
+    @property
+    def proxy(self) -> int: ...
+
+    @property
+    def ca(self) -> Path: ...
+
+
+def curl(sidecar: Door, url: str, *arguments: str, seconds: int = 20, trust: Path | None = None) -> Answer:
+    """One request through the proxy; the status of the last answer, or of the CONNECT when that was refused.
+
+    `trust` stands in for the proxy's own authority.
+    """
     command = (
         "curl", "-sS", "--path-as-is", "--max-time", str(seconds), "-x", f"http://127.0.0.1:{sidecar.proxy}",
-        "--cacert", str(sidecar.ca), "-w", "\n%{http_code} %{http_connect}", *arguments, url,
+        "--cacert", str(trust or sidecar.ca), "-w", "\n%{http_code} %{http_connect}", *arguments, url,
     )  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})
     text, _, codes = done.stdout.rpartition("\n")

@@ -25,13 +25,16 @@ SSE_GAP = 0.3
 class Upstream:
     """Serves each of `leaves` by server name; `alpn` is what it offers. `seen` holds what arrived, newest last."""
 
-    def __init__(self, leaves: tuple[Leaf, ...], *, alpn: tuple[str, ...] = ("http/1.1",), default: str = "") -> None:
+    def __init__(
+        self, leaves: tuple[Leaf, ...], *, alpn: tuple[str, ...] = ("http/1.1",), default: str = "",
+        handler: "type[Handler] | None" = None,
+    ) -> None:  # fmt: skip
         self.seen: list[dict[str, Any]] = []
         contexts = {leaf.host: _context(leaf, alpn) for leaf in leaves}
         front = contexts[default or leaves[0].host]
         if not default:
             front.sni_callback = lambda sock, name, _: _choose(sock, name or "", contexts)
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", 0), handler or Handler)
         self._server.context = front
         self._server.seen = self.seen
         self.port: int = self._server.server_address[1]
@@ -86,7 +89,9 @@ class _Server(ThreadingHTTPServer):
         """Clients that go away are part of the tests."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Tells what it was asked; `/sse`, `/big?N` and upgrades to a websocket are answered as such."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bottlegen.pins import load as load_pins
 from bottlegen.plan import Route
 from bottlegen.profile import Inspection
 from bottlegen.routes import compile_routes
@@ -18,18 +16,7 @@ from bottlegen.sidecars import pipelock
 from runtime import ca
 from runtime.bubblewrap.tools import find
 from tests.dataplane.sidecar import BOTTLE, Sidecar, now
-from tests.dataplane.upstream import Upstream, closed_port
-
-VERSION = load_pins().artifacts("pipelock")[0].version
-
-
-def real_pipelock() -> str:
-    """The pinned pipelock on PATH; empty when there is none."""
-    found = shutil.which("pipelock")
-    if not found:
-        return ""
-    told = subprocess.run([found, "version"], capture_output=True, text=True, check=False, timeout=10)
-    return found if VERSION in (told.stdout + told.stderr).partition("\n")[0].split() else ""
+from tests.dataplane.upstream import Handler, Upstream, closed_port
 
 
 @dataclass
@@ -40,8 +27,16 @@ class Pipelock:
     port: int
     process: subprocess.Popen[bytes]
 
+    @property
+    def proxy(self) -> int:
+        return self.port
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
     def events(self, **wanted: object) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in (self.folder / "log").read_text().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in (self.folder / "events").read_text().splitlines()]
         return [line for line in lines if all(line.get(key) == value for key, value in wanted.items())]
 
     def stop(self) -> None:
@@ -50,14 +45,18 @@ class Pipelock:
 
 
 def start_pipelock(
-    command: list[str], folder: Path, config: bytes, *, signer: ca.Signer, names: Mapping[str, str],
-    upstream_ca: bytes, secrets: tuple[str, ...],
+    program: str, folder: Path, config: bytes, *, signer: ca.Signer, names: Mapping[str, str],
+    upstream_ca: bytes, secrets: tuple[str, ...], private: frozenset[str] = frozenset(),
 ) -> Pipelock:  # fmt: skip
-    """As a runtime does it: the bundle's config with this start's address, files beside it, names from a hosts file."""
+    """As a runtime does it: the bundle's config with this start's address, files beside it, names from a hosts file.
+
+    `private` are names that the host did not vouch for, though they lead to loopback here.
+    """
     port = closed_port()
     tree = json.loads(config.replace(pipelock.BASE.encode(), str(folder).encode()))
+    tree["logging"]["file"] = str(folder / "events")
     tree["fetch_proxy"]["listen"] = f"127.0.0.1:{port}"
-    tree["trusted_domains"] = sorted(names)
+    tree["trusted_domains"] = sorted(names.keys() - private)
     files = {
         "ca.pem": signer.certificate, "ca-key.pem": signer.key, "upstream-ca.pem": upstream_ca,
         "secrets.txt": "".join(f"{each}\n" for each in secrets).encode(),
@@ -70,7 +69,7 @@ def start_pipelock(
     sandbox = [str(find(os.environ).bwrap), "--dev-bind", "/", "/", "--ro-bind", str(folder / "hosts"), "/etc/hosts"]
     env = {"PATH": os.defpath, "HOME": str(folder), "SSL_CERT_FILE": str(folder / "upstream-ca.pem")}
     with (folder / "log").open("wb") as log:
-        argv = [*sandbox, "--die-with-parent", *command, "run", "--config", str(folder / "pipelock.json")]
+        argv = [*sandbox, "--die-with-parent", program, "run", "--config", str(folder / "pipelock.json")]
         process = subprocess.Popen(argv, stdout=log, stderr=log, env=env)
     started = Pipelock(folder=folder, port=port, process=process)
     _wait(started)
@@ -111,24 +110,30 @@ class Chain:
 
 
 def start_chain(
-    folder: Path, envoy: str, command: list[str], routes: tuple[Route, ...], *,
-    tokens: Mapping[str, str], inspection: Inspection,
+    folder: Path, envoy: str, program: str, routes: tuple[Route, ...], *,
+    tokens: Mapping[str, str], inspection: Inspection, believed: bytes | None = None,
+    names: tuple[str, ...] = (), handler: type[Handler] | None = None,
 ) -> Chain:  # fmt: skip
-    """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked."""
-    hosts = tuple(sorted({route.host for route in routes}))
+    """`routes` are moved to the port of the upstream, which pipelock connects to as it is asked.
+
+    `believed` stands in for pipelock's CA at egress; empty is the upstream's. `names` lead to the upstream instead of
+    those of the routes, of which a wildcard has one.
+    """
+    patterns = tuple(sorted({route.host for route in routes}))
+    hosts = names or tuple(host.replace("*", "a") for host in patterns)
     trusted = ca.mint(hosts, bottle=BOTTLE, now=now())
-    upstream = Upstream(trusted.leaves)
+    upstream = Upstream(trusted.leaves, handler=handler)
     compiled = compile_routes(replace(route, port=upstream.port) for route in routes)
-    signer = ca.mint_signer(hosts, bottle=BOTTLE, now=now())
+    signer = ca.mint_signer(patterns, bottle=BOTTLE, now=now())
     for name in ("pipelock", "egress"):
         (folder / name).mkdir()
     running = start_pipelock(
-        command, folder / "pipelock", pipelock.render("test", inspection, compiled), signer=signer,
+        program, folder / "pipelock", pipelock.render("test", inspection, compiled), signer=signer,
         names=dict.fromkeys(hosts, "127.0.0.1"), upstream_ca=trusted.certificate, secrets=tuple(tokens.values()),
     )  # fmt: skip
     sidecar = Sidecar(
         folder / "egress", compiled, upstream_ca=trusted.certificate, secrets=tokens, pipelock=running.port,
-        inspector=signer.certificate,
+        inspector=signer.certificate if believed is None else believed or trusted.certificate,
     )  # fmt: skip
     sidecar.start(envoy)
     return Chain(sidecar=sidecar, pipelock=running, upstream=upstream, port=upstream.port, token=tokens)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bottlegen.authority import AREAS, authority, authority_of
+from bottlegen.authority import authority, authority_of
 from bottlegen.bundle import Bundle
 from bottlegen.diff import compare, file_changes, verdict, widened
 from bottlegen.diff_text import Page, Side, document, markdown, terminal
+from bottlegen.facts import AREAS
 from bottlegen.picture import picture
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile, preview

@@ -18,7 +18,7 @@ from bottlegen.errors import BundleError, PlanError
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import preview
 from bottlegen.plan import AgentProvider, Auth, RenderedFile, Resources, Route, Slot
-from bottlegen.profile import Profile, Workspace
+from bottlegen.profile import Inspection, Profile, Workspace
 from bottlegen.render import canonical_json
 from bottlegen.routes import HostRules, RouteSet, compile_routes
 from bottlegen.sidecars.egress import routes_json
@@ -49,8 +49,9 @@ ROUTES = st.builds(
     tls_passthrough=st.sampled_from([None, None, False, True]),
 )
 BASE = Profile(
-    name="p", agent=AgentProvider(template="shell"), resources=Resources(cpus=2, memory=2**30, pids=64), routes=()
-)
+    name="p", agent=AgentProvider(template="shell"), resources=Resources(cpus=2, memory=2**30, pids=64), routes=(),
+    inspection=Inspection(),
+)  # fmt: skip
 
 
 @st.composite

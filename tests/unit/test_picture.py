@@ -6,7 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bottlegen.authority import Area, Authority, Credential, Fact, Grant, HostGrants, Mount
+from bottlegen.authority import Authority, Credential, Grant, HostGrants, Mount
+from bottlegen.facts import Area, Fact
 from bottlegen.paths import PathPattern
 from bottlegen.picture import MAX_HOSTS, picture
 from bottlegen.picture_mermaid import mermaid
@@ -64,8 +65,8 @@ def test_everything_is_in_both() -> None:
     words = (
         "bottle dev", "egress", "provider shell", "home kept", "workspace '.'", "of it read-only: 'ci'",
         "2 cpus, 4 GiB, 512 tasks", "isolation process or stronger", "(1) GITHUB_TOKEN", "api.example.com",
-        "GET, POST /repos/**", "GET /open", "*.example.org:8443", "any method, any path", "to be inspected",
-        "passed through", "no credential added",
+        "GET, POST /repos/**", "GET /open", "*.example.org:8443", "any method, any path", "inspected",
+        "not inspected", "no credential added",
     )  # fmt: skip
     seen = "\n".join(texts(svg(drawn)))
     for word in words:

@@ -35,7 +35,8 @@ class LaunchSpec:
     like, the only host variables that pass. `protected` are paths below `workspace` that the agent may read and not
     change. `static_hosts` are fixed addresses of names, for sidecars that resolve names themselves. `rootfs_at` are
     the places where the rootfs of the bundle may lie on this host; `rootfs` is the verified tree once the start has
-    one, and a runtime takes no other. `oci_runtime` is what an engine runs the agent with, its default when empty.
+    one, and a runtime takes no other. `oci_runtime` is what an engine runs the agent with, its default when
+    empty. `program_images` name images by digest that programs are taken out of, instead of building them from source.
     """
 
     bottle: str
@@ -54,6 +55,7 @@ class LaunchSpec:
     rootfs_at: tuple[Path, ...] = ()
     rootfs: Path | None = None
     image_mirror: str = ""
+    program_images: tuple[tuple[str, str], ...] = ()
     oci_runtime: str = ""
 
 

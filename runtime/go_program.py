@@ -33,21 +33,27 @@ _NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
 def have(spec: ArtifactSpec, folder: Path, env: Mapping[str, str], step: Step) -> Path:
     """An archive in `folder` that holds the program under its own name; RuntimeFailure says both ways to get it."""
-    program = spec.package.rpartition("/")[2]
-    archive = folder / f"{program}-{spec.version}.tgz"
+    program, archive = program_of(spec), archive_of(spec, folder)
     if archive.is_file():
         return archive
     if found := on_path(spec, env):
         step.note(f"{program} {spec.version} from '{found}'")
-        _pack(archive, program, found.read_bytes())
-        return archive
+        return pack(spec, folder, found.read_bytes())
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as made:
         _build(spec, Path(made), env, step)
         built = Path(made) / program
         if not built.is_file():
             raise _missing(spec, f"go built no '{program}'")
-        _pack(archive, program, built.read_bytes())
-    return archive
+        return pack(spec, folder, built.read_bytes())
+
+
+def program_of(spec: ArtifactSpec) -> str:
+    return spec.package.rpartition("/")[2]
+
+
+def archive_of(spec: ArtifactSpec, folder: Path) -> Path:
+    """Where the archive lies in `folder`, or will."""
+    return folder / f"{program_of(spec)}-{spec.version}.tgz"
 
 
 def host_platform() -> str:
@@ -125,10 +131,13 @@ def _missing(spec: ArtifactSpec, reason: str) -> RuntimeFailure:
     )
 
 
-def _pack(archive: Path, program: str, data: bytes) -> None:
+def pack(spec: ArtifactSpec, folder: Path, data: bytes) -> Path:
+    """The archive that holds the program, written whole or not at all."""
+    archive = archive_of(spec, folder)
     new = archive.with_name(f"{archive.name}.new-{os.getpid()}")
     with tarfile.open(new, "w:gz", compresslevel=1) as tar:
-        info = tarfile.TarInfo(program)
+        info = tarfile.TarInfo(program_of(spec))
         info.size, info.mode = len(data), 0o755
         tar.addfile(info, io.BytesIO(data))
     new.replace(archive)
+    return archive

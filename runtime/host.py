@@ -91,9 +91,13 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
 
 class Images(_Strict):
     """`base` replaces the base image of every service. `mirror` (`host` or `host:port`) is a registry that is asked
-    instead of Docker Hub, and has its images under their names there."""
+    instead of Docker Hub, and has its images under their names there. `programs` leads a program that would be built
+    from source, such as `pipelock`, to an image by digest that has it as `/NAME`."""
 
     base: str = ""
+    programs: dict[str, Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$")]] = Field(
+        default_factory=dict
+    )
     mirror: Annotated[str, Field(pattern=r"^([A-Za-z0-9.-]+(:[0-9]+)?)?$")] = ""
 
 

@@ -165,6 +165,7 @@ def _spec(request: UpRequest, name: str, bundle: Bundle, place: Place, host: Hos
         workspace=workspace,
         home=state.make_home(name, owner) if manifest.home == "kept" else None,
         base_image=host.config.images.base,
+        program_images=tuple(sorted(host.config.images.programs.items())),
         image_mirror=host.config.images.mirror,
         outside_network=host.config.docker.outside_network,
         oci_runtime=host.config.docker.oci_runtime,

@@ -6,6 +6,7 @@ from pathlib import Path
 from bottlegen.errors import RuntimeFailure
 from runtime.artifacts import ArtifactStore
 from runtime.base import LaunchSpec, Progress
+from runtime.docker import program_image
 from runtime.docker.engine import Engine, translated
 from runtime.docker.rootfs_tar import archive
 from runtime.image_reference import ImageReference, mirrored
@@ -44,10 +45,20 @@ class Images:
     def _build(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
         if plan.rootfs and not self._exists(plan.rootfs):
             self._import(spec, plan, progress)
+        self._take_programs(spec, plan, progress)
         build_ca = self._extra_ca()
         builder = ImageBuilder(self._engine.api, self._store, self._env, build_ca)
         with translated(f"build the image of service '{plan.service}'"):
             builder.build(spec.bundle, plan, progress, {"bottlegen.service": plan.service})
+
+    def _take_programs(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
+        """Programs that would be built from source, out of the images that this host names for them."""
+        named = dict(spec.program_images)
+        for artifact in plan.artifacts:
+            if artifact.source == "go" and (reference := named.get(artifact.package.rpartition("/")[2])):
+                if not self._image_id(reference):
+                    self._pull(reference, progress)
+                program_image.take(self._engine, self._store, artifact, reference)
 
     def _import(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
         """The verified tree as an image of one layer, of the same bytes on every engine."""

@@ -10,15 +10,26 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bottlegen.errors import RuntimeFailure
+from bottlegen.manifest import ArtifactSpec
+from bottlegen.pins import load as load_pins
+from runtime.artifacts import ArtifactStore
+from runtime.docker.build import Images
+from runtime.docker.engine import connect
+from runtime.extract import members
 from runtime.image_reference import ImageReference
+from runtime.progress import make_progress
 from tests.engine.bottle import CACHE, LOCAL_BASE, make_folder
 
 ROOT = Path(__file__).parents[2]
@@ -219,3 +230,53 @@ def test_a_registry_whose_bytes_were_changed_is_not_believed(
         server.stop()
         server.start()
     assert f"base       {digest}\n" in project.ok("lock", "--update", "base")
+
+
+def _program_image(api: Any, version: str) -> str:
+    """The base image with a program that says its version where pipelock says it."""
+    script = f"#!/bin/sh\necho pipelock version {version} >&2\n".encode()
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        for name, data, mode in (
+            ("Dockerfile", f"FROM {LOCAL_BASE}\nCOPY pipelock /pipelock\n".encode(), 0o644),
+            ("pipelock", script, 0o755),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), mode
+            tar.addfile(info, io.BytesIO(data))
+    context.seek(0)
+    tag = f"bottlegen-test/program-{os.getpid()}:{version}"
+    made = list(api.build(fileobj=context, custom_context=True, tag=tag, rm=True, decode=True))
+    assert not [event for event in made if "error" in event], made[-1]
+    return tag
+
+
+def test_a_program_comes_out_of_the_image_that_the_host_names(
+    api: Any, server: Server, push: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Pulled by digest and asked for its version; another version leaves nothing in the store."""
+    spec = next(
+        ArtifactSpec(**{**asdict(artifact), "members": dict(artifact.members)})
+        for artifact in load_pins().artifacts("pipelock")
+    )
+    engine = connect(dict(os.environ))
+    for version, fits in ((spec.version, True), ("9.9.9", False)):
+        tag = _program_image(api, version)
+        reference = f"{server.address}/{REPOSITORY}@{push(tag)}"
+        api.remove_image(tag)
+        store = ArtifactStore(tmp_path / version, {})
+        images = Images(engine, store, dict(os.environ), None)
+        plan = SimpleNamespace(artifacts=(spec,))
+        launch = SimpleNamespace(program_images=(("pipelock", reference),))
+        if fits:
+            images._take_programs(launch, plan, make_progress())  # type: ignore[arg-type]
+            with make_progress().step("fetch") as step:
+                archive = store.fetch(spec, step)
+            assert [b"pipelock version" in member.stream.read() for member in members(archive, spec.members)] == [True]
+        else:
+            with pytest.raises(RuntimeFailure, match=f"another 'pipelock' than {spec.version}: pipelock version 9.9.9"):
+                images._take_programs(launch, plan, make_progress())  # type: ignore[arg-type]
+            assert not [path for path in (tmp_path / version).rglob("*") if path.is_file()]
+        assert not api.containers(all=True, filters={"label": "bottlegen.service=program-image"})
+        api.remove_image(reference)
+    engine.api.close()

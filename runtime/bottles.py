@@ -10,6 +10,7 @@ from bottlegen.errors import BundleError, Problem, UsageError
 from bottlegen.wording import seen
 from runtime.base import BottleStatus, Runtime
 from runtime.host import this_host
+from runtime.observe import collect
 from runtime.registry import installed
 from runtime.state import BOTTLE_NAME, State, check_bottle_name
 from runtime.terminal import TERMINAL_NAMES
@@ -123,6 +124,9 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
         names = sorted({status.bottle for status in found} | set(state.names(homes=purge)))
     for bottle in names:
         check_bottle_name(bottle)
+        for runtime in runtimes:
+            if state.observed_mark(bottle).exists() and any(entry.bottle == bottle for entry in runtime.list()):
+                collect(bottle, runtime, state)
         removed = [runtime.name for runtime in runtimes if runtime.remove(bottle)]
         state.forget_run(bottle)
         purged = purge and state.purge(bottle)
@@ -136,9 +140,11 @@ def _removal_line(bottle: str, removed: bool, purged: bool) -> str:
 
 
 def _remove(bottle: str, runtime: Runtime) -> None:
-    runtime.remove(bottle)
     host = this_host()
-    State.of(host.env, host.home).forget_run(bottle)
+    state = State.of(host.env, host.home)
+    collect(bottle, runtime, state)
+    runtime.remove(bottle)
+    state.forget_run(bottle)
 
 
 def refresh_bottle(name: str) -> None:

@@ -151,6 +151,7 @@ def lock(_: "Context", update: str | bool | None = None, check: bool = False) ->
         "workspace": "folder that the agent works in (default: the git repository around here, else here)",
         "runtime": "docker, bubblewrap or auto; default from the profile, then host.toml",
         "json": JSON + " (with --detach)",
+        "observe": "record what is refused, for `suggest`; it is refused all the same",
     },
 )
 def up(
@@ -162,6 +163,7 @@ def up(
     workspace: str = "",
     runtime: str = "",
     json: bool = False,
+    observe: bool = False,
 ) -> int:
     """
     Start a bottle from its committed bundle and work in it. `-- CMD...` runs something else than the agent.
@@ -184,6 +186,7 @@ def up(
             runtime=runtime,
             command=_after_dashes(),
             as_json=json,
+            observe=observe,
         )
     )
 
@@ -336,22 +339,34 @@ def _parse_and_run() -> None:
 
 
 def _joined_request(argv: list[str]) -> list[str]:
-    """`explain … METHOD URL` as `explain … --request "METHOD URL"`: invoke takes a bare word for another task."""
-    if argv[1:2] != ["explain"] or not any("://" in word for word in argv):
+    """Bare words as options, as invoke takes such a word for another task: `explain … METHOD URL` is
+    `explain … --request "METHOD URL"`, and `diff A B` is `diff --from A --to B`."""
+    task = argv[1] if len(argv) > 1 else ""
+    if task not in _VALUED:
         return argv
     words = iter(argv[2:])
     options: list[str] = []
     bare: list[str] = []
     for word in words:
-        if word in _EXPLAIN_VALUES:
+        if word in _VALUED[task]:
             options += [word, *islice(words, 1)]
         else:
             (options if word.startswith("-") else bare).append(word)
-    return [*argv[:2], *options, *(["--request", " ".join(bare)] if bare else [])]
+    if task == "explain" and any("://" in word for word in bare):
+        return [*argv[:2], *options, "--request", " ".join(bare)]
+    if task == "diff" and len(bare) == 2:
+        return [*argv[:2], *options, "--from", bare[0], "--to", bare[1]]
+    return argv
 
 
-_EXPLAIN_VALUES = ("--profile", "-p", "--request", "-r")
-"""Options of `explain` whose value is the next word."""
+_VALUED = {
+    "explain": ("--profile", "-p", "--request", "-r"),
+    "diff": (
+        *("--profile", "-p", "--against", "-a", "--from", "-f", "--to", "-t"),
+        *("--format", "-o", "--fail-on", "-l"),
+    ),
+}
+"""Options whose value is the next word."""
 
 
 if __name__ == "__main__":

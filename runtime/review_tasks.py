@@ -1,4 +1,4 @@
-"""The tasks for who reviews a profile: `diff`, `review`, `graph` and `explain`, thin like those in runtime/cli.py."""
+"""The tasks for who reviews a profile: `diff`, `review`, `graph`, `explain`, `suggest`; thin as in runtime/cli.py."""
 
 import contextlib
 import gc
@@ -119,3 +119,22 @@ def explain(_: "Context", profile: str = "", request: str = "", json: bool = Fal
 
     with _uncollected():
         return explain_request(profile, request, as_json=json, cwd=Path.cwd())
+
+
+@user_task(
+    help={
+        "profile": PROFILE,
+        "json": JSON,
+        "forget": "instead: forget what was recorded of this profile's runs",
+    }
+)
+def suggest(_: "Context", profile: str = "", json: bool = False, forget: bool = False) -> None:
+    """
+    A patch of the profile from what runs with `up --observe` were refused and never used. Changes nothing itself.
+
+      invoke suggest --profile dev > dev.patch
+      git apply dev.patch
+    """
+    from runtime.suggest import suggest_patch
+
+    suggest_patch(profile, as_json=json, drop=forget, cwd=Path.cwd())

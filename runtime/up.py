@@ -11,7 +11,7 @@ from bottlegen.bundle import Bundle, differences, read, write
 from bottlegen.errors import BundleError, RuntimeFailure, UsageError
 from bottlegen.locate import Place, stands_for
 from bottlegen.wording import shown
-from runtime import rootfs
+from runtime import observe, rootfs
 from runtime.base import LaunchSpec, Runtime
 from runtime.build import build_place, place_of, with_lines
 from runtime.git_config import submodules
@@ -39,6 +39,7 @@ class UpRequest:
     runtime: str
     command: tuple[str, ...]
     as_json: bool
+    observe: bool = False
 
 
 def bring_up(request: UpRequest) -> int:
@@ -67,9 +68,10 @@ def bring_up(request: UpRequest) -> int:
             if not kept_before:  # else the folders may be those of a bottle that runs under this name
                 state.drop_empty(name)
             raise
+        observed = place.profile if request.observe else None
         if not request.detach:
-            return _stay(spec, runtime, state)
-        _let_go(spec, runtime, state)
+            return _stay(spec, runtime, state, observed)
+        _let_go(spec, runtime, state, observed)
     _tell_detached(spec, runtime, as_json=request.as_json)
     return 0
 
@@ -81,10 +83,11 @@ def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> None
         raise RuntimeFailure(with_lines(problem, place) for problem in e.problems) from e
 
 
-def _let_go(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
+def _let_go(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None) -> None:
     """Open the agent's gate and leave it running; when that fails, nothing of the bottle stays."""
     try:
         write(spec.bundle, state.bundle(spec.bottle))
+        observe.mark(spec.bottle, observed, state)
         runtime.release_agent(spec.bottle)
     except BaseException:
         _end(spec, runtime, state)
@@ -93,16 +96,20 @@ def _let_go(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
 
 def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
     with uninterrupted():
-        runtime.remove(spec.bottle, session=spec.session)
-        state.forget_run(spec.bottle)
+        try:
+            observe.collect(spec.bottle, runtime, state)
+        finally:
+            runtime.remove(spec.bottle, session=spec.session)
+            state.forget_run(spec.bottle)
 
 
-def _stay(spec: LaunchSpec, runtime: Runtime, state: State) -> int:
+def _stay(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None) -> int:
     """Be the agent's terminal until it ends or is left; then nothing of the bottle stays but its home."""
     left_running = False
     before = submodules(spec.workspace) if spec.workspace else frozenset()
     try:
         write(spec.bundle, state.bundle(spec.bottle))
+        observe.mark(spec.bottle, observed, state)
         status = runtime.attach(spec.bottle, release=True)
         left_running = status is None
         return status or 0

@@ -53,7 +53,7 @@ MAX_FUNCTION_LINES = 60
 P90_FUNCTION_LINES = 30
 
 # The modules that join a bundle with a host; all others below runtime/ know bundles alone.
-COMPOSERS = {"cli", "build", "show", "diff", "explain", "lock", "bottles", "sides", "graph", "review"}
+COMPOSERS = {"cli", "build", "show", "diff", "explain", "lock", "bottles", "sides", "graph", "review", "suggest"}
 MAKING_OF_BUNDLES = {"bottlegen.pipeline", "bottlegen.profile", "bottlegen.inheritance", "bottlegen.routes"}
 
 

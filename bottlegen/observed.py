@@ -130,14 +130,17 @@ def from_json(data: bytes) -> Observed:
         tree = json.loads(data)
         if tree["format"] != FORMAT:
             raise ValueError(f"format {tree['format']!r}")
-        denied = (
-            (Denied(**{k: v for k, v in entry.items() if k != "count"}), entry["count"]) for entry in tree["denied"]
-        )
+        denied = ((_denied_of(entry), int(entry["count"])) for entry in tree["denied"])
         return Observed(
-            runs=tree["runs"],
-            dropped=tree["dropped"],
+            runs=int(tree["runs"]),
+            dropped=int(tree["dropped"]),
             denied=tuple(denied),
-            rules=tuple((_key(entry), entry["count"]) for entry in tree["rules"]),
+            rules=tuple((_key(entry), int(entry["count"])) for entry in tree["rules"]),
         )
     except (KeyError, TypeError, AttributeError) as e:
         raise ValueError("not a record of observed runs") from e
+
+
+def _denied_of(entry: Mapping[str, object]) -> Denied:
+    host, why, method, path = (str(entry[name]) for name in ("host", "why", "method", "path"))
+    return Denied(host=host, port=int(str(entry["port"])), why=why, method=method, path=path)

@@ -104,14 +104,12 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def unified(name: str, old: str, new: str) -> str:
-    """A diff for `git apply`, `patch -p1`, and by its first line `patch -p0`; empty when nothing changes."""
+    """A diff for `git apply` and `patch -p1`; empty when nothing changes."""
     if old == new:
         return ""
     end = "\t" if re.search(r"\s", name) else ""  # as git ends a name with blanks
     lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{name}{end}", f"b/{name}{end}")
-    return f"Index: {name}\n" + "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    )
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 def _lines(text: str) -> list[str]:

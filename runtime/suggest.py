@@ -39,8 +39,9 @@ def suggest_patch(asked: str, *, as_json: bool, drop: bool, cwd: Path) -> None:
     view = preview(profile, pins_of(place))
     proposal = propose(observed, profile, view.routes, view.provided)
     text = _patched(profile, place, proposal, observed.runs)
-    base = cwd if place.profile.is_relative_to(cwd) else place.root
-    patch = unified(_name(place.profile.relative_to(base)), profile.sources[-1].text, text)
+    path = place.profile.resolve()  # git patches nothing through a link
+    base = next(folder for folder in (cwd.resolve(), place.root.resolve(), path.parent) if path.is_relative_to(folder))
+    patch = unified(_name(path.relative_to(base)), profile.sources[-1].text, text)
     if as_json:
         json.dump(_document(place, observed, proposal, patch), sys.stdout, indent=2)
         print()
@@ -48,7 +49,7 @@ def suggest_patch(asked: str, *, as_json: bool, drop: bool, cwd: Path) -> None:
     _tell(proposal.left, observed)
     if not patch:
         print(f"nothing to change in '{shown(place.profile)}'", file=sys.stderr)
-    elif base != cwd:
+    elif base != cwd.resolve():
         print(f"apply it in '{base}'", file=sys.stderr)
     sys.stdout.write(patch)
 

@@ -66,7 +66,7 @@ def project(tmp_path: Path) -> Observing:
     return Observing(tmp_path / "project")
 
 
-_TOOLS = (("git", "apply", "-"), ("patch", "-p1"), ("patch", "-p0"))
+_TOOLS = (("git", "apply", "-"), ("patch", "-p1"))
 
 
 @pytest.mark.parametrize("tool", _TOOLS, ids=" ".join)
@@ -74,18 +74,19 @@ _TOOLS = (("git", "apply", "-"), ("patch", "-p1"), ("patch", "-p0"))
 def test_the_patch_allows_exactly_what_was_refused(project: Observing, tool: tuple[str, ...], ending: str) -> None:
     path = project.folder / "profiles" / "dev.toml"
     path.write_bytes(_PROFILE.replace("\n", ending).encode())
-    shutil.copy(path, project.folder / "before.toml")
-    project.write("../base", (project.folder / "profiles" / "base.toml").read_text())
+    before = shutil.copytree(path.parent, project.folder / "before")
     done = project.suggest("--profile", "dev")
     assert (done.returncode, path.read_bytes()) == (0, _PROFILE.replace("\n", ending).encode())
     assert done.stderr == "not suggested: '10.1.2.3' (once): host '10.1.2.3' is an IP address\n"
     subprocess.run(tool, cwd=project.folder, input=done.stdout.encode(), check=True, capture_output=True)
     assert sorted(p.name for p in path.parent.iterdir()) == ["base.toml", "dev.toml"]
     assert project.run("build", "--profile", "dev").returncode == 0
-    changes = json.loads(project.run("diff", "before.toml", "profiles/dev.toml", "--format", "json").stdout)["changes"]
+    changes = json.loads(project.run("diff", str(before / "dev.toml"), "profiles/dev.toml", "-o", "json").stdout)[
+        "changes"
+    ]
     assert [(change["kind"], change["text"]) for change in changes] == [
-        ("widens", "api.example.com/repos/a now also takes POST"),
-        ("narrows", "old.example.com is no longer allowed"),
+        ("widens", "POST api.example.com/repos/a is allowed now"),
+        ("narrows", "old.example.com/** by any method is no longer allowed"),
     ]
     again = project.suggest("--profile", "dev")
     assert (again.returncode, again.stdout) == (0, "")
@@ -161,4 +162,4 @@ def test_only_this_user_reads_what_is_kept(project: Observing, capsys: pytest.Ca
     collect("b", None, project.state)  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""
     assert load(path, project.state) == before
-    assert os.listdir(project.state.bottle("b")) == []  # noqa: PTH208
+    assert os.listdir(project.state.bottle("b")) == []

@@ -353,7 +353,7 @@ def test_hostile_text_is_a_quoted_value_or_nothing(lines: list[dict[str, object]
 def test_the_diff_has_what_git_writes() -> None:
     assert unified("x.toml", "a\n", "a\n") == ""
     assert unified("a b.toml", "a", "a\nb") == (
-        "Index: a b.toml\n--- a/a b.toml\t\n+++ b/a b.toml\t\n@@ -1 +1,2 @@\n"
+        "--- a/a b.toml\t\n+++ b/a b.toml\t\n@@ -1 +1,2 @@\n"
         "-a\n\\ No newline at end of file\n+a\n+b\n\\ No newline at end of file\n"
     )
     assert json.dumps(unified("x", "a\x0c\r\n", "b\r\n")).count("\\r\\n") == 2

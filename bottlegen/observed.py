@@ -1,5 +1,7 @@
-"""What runs asked for outside of their profile, and which rules they used: added up, bounded, and never a query, a
-header, or a path that holds what looks like a secret."""
+"""What runs were refused and which rules they used, added up: bounded, and never a query, a header or a secret.
+
+A path that holds what looks like a secret is counted and not kept.
+"""
 
 import json
 from collections import Counter

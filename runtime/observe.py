@@ -1,5 +1,7 @@
-"""What a bottle asked for outside of its profile, kept from its egress log when it ends: only where `up --observe` said
-so, readable by the user alone, and never in the way of the bottle's removal."""
+"""What a bottle was refused, kept from its egress log when it ends: only after `up --observe`, for this user alone.
+
+Whatever goes wrong costs the record, and is never in the way of the bottle's removal.
+"""
 
 import hashlib
 import os

@@ -129,6 +129,9 @@ def test_bundles_and_profiles_compare_without_a_repository(project: Repository, 
     assert done.returncode == 2
     assert "traffic of api.example.com is no longer inspected" in done.stdout
     assert '+      "tls_passthrough": true,' in done.stdout
+    for words in (("bundles/dev", "other", "--files"), ("--files", "-o", "terminal", "bundles/dev", "other")):
+        assert project.run("diff", *words, cwd=project.folder).stdout == done.stdout
+    assert project.run("diff", "bundles/dev").returncode == 1  # of invoke's parser: no such task
 
 
 def test_a_bundle_whose_config_is_not_its_routes_is_not_believed(project: Repository) -> None:

@@ -13,7 +13,7 @@ from bottlegen.observed import Denied, Observed, RuleKey
 from bottlegen.paths import PathPattern
 from bottlegen.plan import Route
 from bottlegen.profile import Profile
-from bottlegen.routes import HostRules, RouteSet, normal
+from bottlegen.routes import HostRules, RouteSet, compile_routes, normal
 from bottlegen.wording import Refusal, shown
 
 SIBLINGS = 4
@@ -169,36 +169,37 @@ def _unused(
     """Routes of the profile's own file that no run used and that can go, and the other ones that no run used."""
     never = {rule for rule, count in observed.rules if count == 0}
     owners = inheritance.owners(profile.sources, ("egress", "routes"))
+    provided = tuple(provided)
     left = [Left(what=f"route {_named(r)}", reason="unused, and the provider's") for r in provided if _key(r) in never]
-    can_go: list[tuple[int, Route]] = []
-    for route, (source, index) in zip(profile.routes, owners, strict=True):
-        if _key(route) not in never:
-            continue
-        if reason := _needed(route, never, routes) or ("" if source is profile.sources[-1] else "of another file"):
-            left.append(Left(what=f"{source.where(('egress', 'routes', index))}", reason=f"unused, and {reason}"))
-        else:
-            can_go.append((index, route))
-    return tuple(index for index, _ in can_go), left
+    unused = [index for index, route in enumerate(profile.routes) if _key(route) in never]
+    own = [index for index in unused if owners[index][0] is profile.sources[-1]]
+    needed = dict.fromkeys(set(unused) - set(own), "of another file")
+    while more := _needed(profile, routes, provided, going=frozenset(own) - needed.keys()):
+        needed |= more
+    for index in sorted(needed):
+        what = str(profile.where("egress", "routes", index))
+        left.append(Left(what=what, reason=f"unused, and {needed[index]}"))
+    return tuple(owners[index][1] for index in own if index not in needed), left
 
 
 def _named(route: Route) -> str:
     return f"to {shown(route.host)} ({' '.join(route.methods) or 'any method'}, {' '.join(route.paths) or 'any path'})"
 
 
-def _needed(route: Route, never: set[RuleKey], routes: RouteSet) -> str:
-    """Why something would pass, or pass unread, if the unused routes of this one's host were gone; else nothing."""
-    if route.tls_passthrough is False:
-        return "it has this host inspected"
-    others = RouteSet(hosts=tuple(h for h in routes.hosts if (h.host, h.port) != (route.host, route.port)), slots=())
-    if wider := covering(others, route.host, route.port):
-        return f"it stands in the way of '{wider.host}'"
-    rules = covering(routes, route.host, route.port)
-    assert rules is not None  # the profile's own route is one of its rules
-    remain = [rule for rule in rules.rules if _rule_key(rules, rule.methods, rule.paths) not in never]
-    if remain and route.paths and not any(rule.paths for rule in remain):
-        return "without it the paths of this host would not be judged any more"
-    return ""
-
-
-def _rule_key(rules: HostRules, methods: tuple[str, ...], paths: tuple[PathPattern, ...]) -> RuleKey:
-    return RuleKey(host=rules.host, port=rules.port, methods=methods, paths=tuple(map(str, paths)))
+def _needed(
+    profile: Profile, routes: RouteSet, provided: tuple[Route, ...], *, going: frozenset[int]
+) -> dict[int, str]:
+    """The routes among those `going` without which more would pass, or would pass unread, each with the reason."""
+    kept = [route for index, route in enumerate(profile.routes) if index not in going]
+    after = compile_routes((*provided, *kept), profile.tokens)
+    reasons: dict[int, str] = {}
+    for index in going:
+        route = profile.routes[index]
+        before, rules = (covering(compiled, route.host, route.port) for compiled in (routes, after))
+        if route.tls_passthrough is False:
+            reasons[index] = "it has this host inspected"
+        elif rules and rules.host != route.host:
+            reasons[index] = f"it stands in the way of '{rules.host}'"
+        elif before and rules and route.paths and before.restricts_paths and not rules.restricts_paths:
+            reasons[index] = "without it the paths of this host would not be judged any more"
+    return reasons

@@ -125,8 +125,7 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
     for bottle in names:
         check_bottle_name(bottle)
         for runtime in runtimes:
-            if state.observed_mark(bottle).exists() and any(entry.bottle == bottle for entry in runtime.list()):
-                collect(bottle, runtime, state)
+            collect(bottle, runtime, state)
         removed = [runtime.name for runtime in runtimes if runtime.remove(bottle)]
         state.forget_run(bottle)
         purged = purge and state.purge(bottle)

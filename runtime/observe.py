@@ -33,11 +33,13 @@ def mark(bottle: str, profile: Path | None, state: State) -> None:
 
 
 def collect(bottle: str, runtime: Runtime, state: State) -> None:
-    """Add the run of `bottle`, which is still there, to what is known of its profile, if it was to be observed."""
+    """Add the run of `bottle`, where this runtime still has it, to what is known of its profile, if it is observed."""
     place = state.observed_mark(bottle)
     if not place.is_file():
         return
     try:
+        if not any(status.bottle == bottle for status in runtime.list()):
+            return
         profile = Path(os.fsdecode(place.read_bytes()))
         routes = read(state.bundle(bottle)).data("routes.json")
         time.sleep(_FLUSHED_SECONDS)

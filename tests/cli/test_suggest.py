@@ -1,18 +1,21 @@
 """`suggest` as a user types it: its patch is applied by the real tools, and allows exactly what was refused."""
 
 import json
-import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from bottlegen.bundle import write
+from bottlegen.errors import RuntimeFailure
 from bottlegen.observed import Observed, add_run, to_json
 from bottlegen.pins import load as load_pins
-from bottlegen.pipeline import load_profile, preview
+from bottlegen.pipeline import build, load_profile, preview
 from bottlegen.sidecars.egress import routes_json
 from runtime.observe import collect, load, mark, record_of
 from runtime.state import State
@@ -150,16 +153,33 @@ def test_yaml_and_inline_routes_are_told_as_text(project: Observing) -> None:
     assert "remove, as it is unused: profiles/inline.toml:1  egress.routes[0]" in found.stderr
 
 
+class _Unreadable:
+    """A runtime that has the bottle `b` and has lost its logs."""
+
+    def list(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(bottle="b")]
+
+    def logs(self, *_: object, **__: object) -> Iterator[bytes]:
+        yield from ()
+        raise RuntimeFailure("the logs are gone")
+
+
 def test_only_this_user_reads_what_is_kept(project: Observing, capsys: pytest.CaptureFixture[str]) -> None:
     """A log that cannot be read costs the record alone; a run without the mark leaves none."""
     path = project.folder / "profiles" / "dev.toml"
+    runtime: Any = _Unreadable()
     mark("b", path, project.state)
     assert stat.S_IMODE(project.state.observed_mark("b").stat().st_mode) == 0o600
     before = load(path, project.state)
-    collect("b", None, project.state)  # type: ignore[arg-type] # there is not even a bundle
-    assert "warning: what bottle b was refused is not recorded" in capsys.readouterr().err
+    for bundle, reason in ((None, "no bundle at"), (build(load_profile(str(path)), load_pins()), "the logs are gone")):
+        if bundle:
+            write(bundle, project.state.bundle("b"))
+        collect("b", runtime, project.state)
+        words = capsys.readouterr().err
+        assert words.startswith("warning: what bottle b was refused is not recorded: error: ")
+        assert reason in words
     mark("b", None, project.state)
-    collect("b", None, project.state)  # type: ignore[arg-type]
+    collect("b", runtime, project.state)
     assert capsys.readouterr().err == ""
     assert load(path, project.state) == before
-    assert os.listdir(project.state.bottle("b")) == []
+    assert [entry.name for entry in project.state.bottle("b").iterdir()] == ["bundle"]

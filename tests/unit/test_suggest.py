@@ -238,6 +238,28 @@ def test_what_goes_never_lets_anything_else_through(used: str, unused: str, name
     assert "widens" in {change.kind for change in compare(before, after)}
 
 
+_ROUTES = st.builds(
+    lambda host, *rest: f'[[egress.routes]]\nhost = "{host}"\n' + "".join(rest),
+    st.sampled_from(["a.x.com", "b.a.x.com", "*.x.com", "*.a.x.com"]),
+    st.sampled_from(["", 'methods = ["GET"]\n', 'methods = ["POST"]\n']),
+    st.sampled_from(["", 'paths = ["/x"]\n', 'paths = ["/x/**"]\n']),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(_ROUTES, unique=True, min_size=1, max_size=5), st.lists(_ROUTES, max_size=1), st.sets(st.integers(0, 5))
+)
+def test_no_removal_widens(own: list[str], base: list[str], used: set[int]) -> None:
+    text, other = "\n".join(['extends = ["base.toml"]', _HEAD, *own]), "".join(base)
+    _, view = _made(text, base=other)
+    names = [rule.name for rules in view.routes.hosts for rule in rules.rules]
+    _, new = _suggested(text, *(_used(name) for index, name in enumerate(names) if index in used), base=other)
+    assert new is not None
+    changes = compare(authority_of(view), authority_of(_made(new, base=other)[1]))
+    assert {change.kind for change in changes} <= {"narrows"}
+
+
 def test_a_route_that_has_its_host_inspected_stays() -> None:
     text = f'{_HEAD}[[egress.routes]]\nhost = "a.example.com"\npipelock.tls_passthrough = false\n'
     proposal, new = _suggested(text)

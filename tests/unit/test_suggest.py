@@ -294,7 +294,12 @@ def test_every_other_form_is(text: str) -> None:
 
 def test_lines_of_other_kinds_count_for_nothing() -> None:
     _, view = _made(_PROFILE)
-    odd = ({}, {"decision": "deny"}, {"decision": "deny", "event": "request", "host": 7}, {"decision": None})
+    odd: tuple[dict[str, object], ...] = (
+        {},
+        {"decision": "deny"},
+        {"decision": "deny", "event": "request", "host": 7},
+        {"decision": None},
+    )
     found = add_run(Observed(), routes_json(view.routes), odd)
     assert (found.denied, found.dropped, found.runs) == ((), 2, 1)
 

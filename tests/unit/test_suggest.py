@@ -264,6 +264,8 @@ def test_a_route_that_has_its_host_inspected_stays() -> None:
     text = f'{_HEAD}[[egress.routes]]\nhost = "a.example.com"\npipelock.tls_passthrough = false\n'
     proposal, new = _suggested(text)
     assert (new, [left.reason for left in proposal.left]) == (text, ["unused, and it has this host inspected"])
+    proposal, new = _suggested(f"{_HEAD}{_WILD}pipelock.tls_passthrough = false\n{_READS}")
+    assert (proposal.unused, len(proposal.left)) == ((), 2), "as the wildcard stays, so does what stands in its way"
 
 
 @pytest.mark.parametrize(

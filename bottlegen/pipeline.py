@@ -267,7 +267,7 @@ def _context(name: str, source: str) -> tuple[RenderedFile, ...]:
     folders = (images / source,) if name == "agent" else (images / source, images / "sidecar")
     return tuple(
         RenderedFile(path=f"images/{name}/{path.name}", data=path.read_bytes(), mode=_static_mode(path))
-        for path in sorted(path for folder in folders for path in folder.iterdir())
+        for path in sorted(path for folder in folders for path in folder.iterdir() if path.is_file())
     )
 
 

@@ -150,8 +150,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    required = item.config.stash[REQUIRED] & {mark.name for mark in item.iter_markers()}
-    if report.skipped and not hasattr(report, "wasxfail") and required:
+    carried = {mark.name for mark in item.iter_markers()}
+    required = item.config.stash[REQUIRED] & carried
+    # What lacks something that is not required here may be skipped, whatever else it carries.
+    lacks_another = any(MISSING.get(name, str)() for name in carried - required)
+    if report.skipped and not hasattr(report, "wasxfail") and required and not lacks_another:
         _fail(report, required)
     return report
 

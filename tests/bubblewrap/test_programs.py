@@ -35,8 +35,8 @@ spec = ArtifactSpec(
     platform=platform, source="npm", package="tool", version="1.0", filename="tool-1.0.tgz", integrity=integrity,
     members={"package/tool": "agent/bin/tool"},
 )
-agent = SimpleNamespace(image=SimpleNamespace(artifacts=(spec,)))
-bundle = SimpleNamespace(manifest=SimpleNamespace(services={"agent": agent}))
+agent = SimpleNamespace(image=SimpleNamespace(artifacts=(spec,), context="images/agent"), listening=None)
+bundle = SimpleNamespace(manifest=SimpleNamespace(services={"agent": agent}), below=lambda folder: ())
 programs = binaries.Binaries(cache / "programs", lambda: ArtifactStore(cache / "artifacts", dict(os.environ)))
 print(programs.have(bundle, "agent", make_progress()))
 """

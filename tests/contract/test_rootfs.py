@@ -31,6 +31,17 @@ Maker = Callable[..., Bottle]
 _numbers = itertools.count()
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.engine),
+        pytest.param("bubblewrap", marks=pytest.mark.namespaces),
+    ]
+)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Without the pretend machines, whose guests need a whole Debian: theirs is tests/microvm."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tree `root` that nobody changes, and a cache that the starts of this module share."""

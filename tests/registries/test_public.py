@@ -6,6 +6,7 @@ import re
 import pytest
 import requests
 
+from bottlegen.errors import LockError
 from bottlegen.pins import Recipe, floating, shipped_lock
 from runtime.artifacts import npm_registry, simple_index
 from runtime.https import session
@@ -40,8 +41,9 @@ def _page(recipe: Recipe) -> str:
 @pytest.mark.parametrize("name", sorted({recipe.name for recipe in floating().recipes}))
 def test_the_pinned_version_is_still_what_the_registry_has_and_a_newest_is_named(name: str) -> None:
     recipes = floating().of(name)
-    if reason := _answers(_page(recipes[0])):
-        pytest.skip(reason)
+    for recipe in recipes:
+        if reason := _answers(_page(recipe)):
+            pytest.skip(reason)
     pinned = shipped_lock().of(name)[0]
     asked = Registries(ENV, None, "")
     try:
@@ -51,6 +53,11 @@ def test_the_pinned_version_is_still_what_the_registry_has_and_a_newest_is_named
             (file.platform, file.name, file.integrity) for file in pinned.files
         }
         newest = asked.newest(recipes)
-        assert asked.files(recipes, newest, frozenset())
+        try:
+            assert asked.files(recipes, newest, frozenset())
+        except LockError as e:
+            if "HTTP 404" not in str(e):
+                raise
+            pytest.skip(f"what the newest '{name}' consists of is not all in the registry: {e.problems[0].what}")
     finally:
         asked.close()

@@ -40,14 +40,17 @@ def test_size_resize_leave_and_come_back(arena: Arena) -> None:  # noqa: F811
 def test_exec_has_a_terminal_of_its_own(arena: Arena) -> None:  # noqa: F811
     done = arena.bottlegen("up", "--profile", "shell", "--detach", "--", "sleep", "600")
     assert done.returncode == 0, done.stderr
+    # Settled before each line: a shell may throw away what comes before its prompt.
     with _terminal(arena, "shell", "--name", "shell") as terminal:
+        terminal.settle()
         terminal.type("test -t 0 && stty size\r")
         terminal.wait_for("50 160")
         terminal.type("echo be''gun; sleep 600\r")
         terminal.wait_for("begun")
         terminal.type("\x03")
+        terminal.settle()
         terminal.type("echo ba''ck\r")
         terminal.wait_for("back")
-        terminal.settle()  # the shell may throw away what comes before its prompt
+        terminal.settle()
         terminal.type("exit 4\r")
         assert terminal.ended() == 4

@@ -3,10 +3,13 @@
 On a shared machine both halves of a pair meet the same load, so their ratio says more than either time.
 """
 
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process measured compiles all of its modules again
 
 Times = Mapping[str, Sequence[float]]
 

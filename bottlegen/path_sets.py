@@ -5,7 +5,7 @@ The world is what the sidecar judges: normalised paths, so none with `//`, with 
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 
 from bottlegen.paths import PathPattern
 
@@ -41,9 +41,13 @@ class Union:
 
     def __init__(self, patterns: Iterable[PathPattern]) -> None:
         self._whole = frozenset(patterns)
-        self._root = _Node()
+
+    @cached_property
+    def _root(self) -> "_Node":
+        root = _Node()
         for pattern in sorted(self._whole):
-            self._root.add(pattern)
+            root.add(pattern)
+        return root
 
     def uncovered(self, pattern: PathPattern) -> str | None:
         """As the function of that name."""

@@ -4,12 +4,13 @@ A project's own bottlegen.lock counts alone; a project without one has the lock 
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from bottlegen.diagnosis import unknown
 from bottlegen.errors import LockError, Problem, Where
@@ -136,7 +137,7 @@ def _not_pinned(name: str, version: str, versions: tuple[str, ...], file: str) -
 @cache
 def floating() -> Floating:
     """What this release knows how to pin; part of the program, so a mistake in it is a bug and keeps its traceback."""
-    document = tomllib.loads(Path(__file__).with_name("pins.toml").read_text(encoding="utf-8"))
+    document = tomli.loads(Path(__file__).with_name("pins.toml").read_text(encoding="utf-8"))
     return Floating(images=tuple(document["image"].items()), recipes=tuple(map(_recipe, document["artifact"])))
 
 

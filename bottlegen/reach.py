@@ -37,30 +37,24 @@ class Gain:
 
 
 class _Side:
-    """One host's grants, by method and credential, as unions of paths."""
+    """One host's grants, by method and credential, as unions of paths that are made when first asked for."""
 
-    def __init__(self, grants: HostGrants | None, methods: Iterable[str]) -> None:
+    def __init__(self, grants: HostGrants | None) -> None:
         self.grants = grants.grants if grants else ()
         self.untouched = bool(grants) and not (grants and grants.judges_paths)
         self._unions: dict[tuple[str, Credential | None], Union] = {}
-        self._all: dict[str, Union] = {}
-        for method in methods:
-            by_credential: dict[Credential | None, list[PathPattern]] = {}
-            for grant in self.grants:
-                if takes(grant, method):
-                    by_credential.setdefault(grant.credential, []).extend(grant.paths or (EVERYTHING,))
-            self._all[method] = Union(path for paths in by_credential.values() for path in paths)
-            for credential, paths in by_credential.items():
-                self._unions[method, credential] = Union(paths)
 
     def union(self, method: str, credential: Credential | None) -> Union:
         """What `method` reaches with at least this authority."""
-        if credential is None:
-            return self._all[method]
-        return self._unions.get((method, credential), _NOTHING)
-
-
-_NOTHING = Union(())
+        asked = method, credential
+        if asked not in self._unions:
+            self._unions[asked] = Union(
+                path
+                for grant in self.grants
+                if takes(grant, method) and credential in (None, grant.credential)
+                for path in grant.paths or (EVERYTHING,)
+            )
+        return self._unions[asked]
 
 
 def takes(grant: Grant, method: str) -> bool:
@@ -88,7 +82,7 @@ def gains(host: str, port: int, before: HostGrants | None, after: HostGrants | N
         return
     named = frozenset(method for side in (before, after) if side for grant in side.grants for method in grant.methods)
     methods = sorted({*named, OTHER})
-    old, new = _Side(before, methods), _Side(after, methods)
+    old, new = _Side(before), _Side(after)
     found: dict[_Kind, list[PathPattern]] = {}
     for credential, path, missing in _missing(old, new, methods):
         for kept in sorted(set(missing.values())):

@@ -1,10 +1,11 @@
-"""TOML text to data by the standard library, and separately the line of every key: the second only for messages."""
+"""TOML text to data by tomli, and separately the line of every key: the second only for messages."""
 
 import re
-import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
+
+import tomli
 
 from bottlegen.wording import Keys, shown
 
@@ -58,13 +59,13 @@ def parse(text: str) -> dict[str, Any]:
         line = text.count("\n", 0, sound.end()) + 1
         raise Broken([(line, f"a dotted name of more than {MAX_KEY_PARTS} parts", "a profile needs four levels")])
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as e:
         raise Broken([_reworded(text, str(e))]) from None
     except RecursionError:
         raise Broken([(None, "tables or lists are nested too deeply", "a profile needs four levels")]) from None
     except ValueError:
-        # What tomllib lets through from int() and datetime(): numbers of thousands of digits, impossible dates.
+        # What the parser lets through from int() and datetime(): numbers of thousands of digits, impossible dates.
         raise Broken([(None, "a number or date is out of range", "write a smaller number")]) from None
 
 
@@ -225,5 +226,5 @@ class _Scan:
 def _unquoted(token: str) -> str:
     if token[0] not in "\"'":
         return token
-    value: str = tomllib.loads(f"key = {token}")["key"]
+    value: str = tomli.loads(f"key = {token}")["key"]
     return value

@@ -7,5 +7,6 @@ ps: [
   ps.pydantic
   ps.pyyaml
   ps.rich
+  ps.tomli
   ps.tomli-w
 ]

@@ -52,6 +52,7 @@ let
       "pytest-cov"
       "pyyaml"
       "rich"
+      "tomli"
       "tomli-w"
       "types-pyyaml"
     ] (_: here)

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
-from bottlegen.authority import Authority, authority
 from bottlegen.bundle import Bundle
-from bottlegen.diff import Kind, compare
 from bottlegen.errors import BundleError, UsageError
 from bottlegen.locate import Place, shipped
 from bottlegen.plan import RenderedFile
@@ -18,7 +16,7 @@ from runtime.revision import Revision, named
 
 _MERGED = "merged:"
 _SHOWN = 30
-_WORDS: dict[Kind, str] = {"widens": "WIDENS", "narrows": "narrows", "other": "other"}
+_WORDS = {"widens": "WIDENS", "narrows": "narrows", "other": "other"}
 
 
 def check_allowed(require: str, *, dev: bool) -> None:
@@ -69,10 +67,13 @@ def _bundle_at(past: Revision, inside: Path) -> tuple[Bundle | None, str]:
 
 def _differences(there: Bundle | None, bundle: Bundle, trouble: str) -> Iterator[str]:
     """What the change lets the agent do; where the other bundle cannot be understood, the files that differ."""
+    from bottlegen.authority import authority  # only who is refused waits for the model of what bundles permit
+    from bottlegen.diff import compare
+
     if trouble:
         yield trouble
     try:
-        old: Authority | None = authority(there) if there else None
+        old = authority(there) if there else None
     except (BundleError, ValueError, KeyError):  # made by another bottlegen, or by nobody's
         yield "the bundle there cannot be compared by what it permits"
     else:

@@ -232,7 +232,11 @@ def enforces_its_routes(bundle: Bundle) -> bool:
     if git_gate.RULES in bundle.files:
         made[git_gate.RULES] = git_gate.again(bundle.manifest.name, bundle.data(git_gate.RULES))
     told = all(bundle.files[path].data == data for path, data in made.items())
-    return told and (not chained or pipelock.enforces(bundle.manifest.name, bundle.data(pipelock.FILE), route_set))
+    if not told or not chained:
+        return told
+    slots = {slot.name: slot.name for slot in bundle.manifest.slots}
+    remotes = git_gate.read(bundle.data(git_gate.RULES), slots) if git_gate.RULES in bundle.files else ()
+    return pipelock.enforces(bundle.manifest.name, bundle.data(pipelock.FILE), route_set, remotes)
 
 
 def _by_path(bundle: Bundle) -> list[_TokenRoute]:

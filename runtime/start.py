@@ -23,7 +23,7 @@ from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
 from runtime.host import Host
 from runtime.rootfs import RootfsStore
 from runtime.sidecars import egress
-from runtime.sidecars.begin import Begin
+from runtime.sidecars.begin import Begin, Held
 from runtime.signals import uninterrupted
 
 READY_SECONDS = 20.0
@@ -174,8 +174,13 @@ def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[
     """Replace the credentials of a running bottle by the host's present ones; the slots that were written."""
     gathered = gather(bundle, host)
     for name in sidecars.of(bundle):
-        if files := sidecars.SIDECARS[name].credentials(bundle, sidecars.slots(bundle, name, gathered.values)):
-            runtime.place(bottle, name, files)
+        held = Held(
+            bundle=bundle,
+            values=sidecars.slots(bundle, name, gathered.values),
+            every_value=tuple(gathered.values.values()),
+            static_hosts=host.config.upstream.hosts,
+        )
+        runtime.place(bottle, name, sidecars.SIDECARS[name].credentials(held))
     if provisioned := _provisioned_files(gathered.provision):
         runtime.place(bottle, _AGENT, provisioned)
     return tuple(sorted(gathered.values))

@@ -1,6 +1,6 @@
 """What every test may rely on: markers follow folders, a skip says what is missing, and a required skip is a failure.
 
-`BOTTLEGEN_REQUIRE=engine,namespaces,agents,envoy,nix` names the markers whose tests must run here: CI sets it.
+`BOTTLEGEN_REQUIRE=engine,namespaces,agents,envoy,nix,sshd` names the markers whose tests must run here: CI sets it.
 """
 
 import functools
@@ -99,6 +99,13 @@ def _no_pipelock() -> str:
     return programs.why_not_real()
 
 
+@functools.cache
+def _no_sshd() -> str:
+    from tests.pretend.ssh_host import SSHD
+
+    return "" if SSHD else "no sshd (apt install openssh-server)"
+
+
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
     "gvisor": _no_gvisor,
@@ -109,6 +116,7 @@ MISSING: dict[str, Callable[[], str]] = {
     "nixpkgs": _no_nixpkgs,
     "microvm": _no_microvm,
     "pipelock": _no_pipelock,
+    "sshd": _no_sshd,
 }
 
 

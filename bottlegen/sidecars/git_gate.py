@@ -4,8 +4,9 @@ The gate (bottlegen/images/git-gate) reads exactly the file that is made here, s
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from bottlegen.decide import covering
 from bottlegen.errors import PlanError, Problem
 from bottlegen.git_fields import GitUrl, parse_url
 from bottlegen.paths import PathPattern
@@ -55,12 +56,14 @@ _MIB = 1024 * 1024
 _Document = dict[str, object]
 
 
-def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | None:  # noqa: ARG001 - the protocol's
+def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | None:
     """None without remotes: nothing then speaks git's protocol in the bottle."""
     remotes = tuple(sorted(profile.remotes, key=lambda remote: remote.name))
     if not remotes:
         return None
     _refuse_twins(remotes)
+    if profile.inspection:
+        _refuse_inspected(remotes, routes)
     slots = slots_of(remotes)
     ssh = any(parse_url(remote.url).transport == "ssh" for remote in remotes)
     return SidecarPlan(
@@ -70,7 +73,7 @@ def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | Non
         ),
         command=("python3", "-E", "-s", "-S", "-B", f"/opt/{NAME}/serve.py", BASE, SCRATCH),
         files=(RenderedFile(path=RULES, data=render(profile, remotes, slots)),),
-        networks=("bottle", "outside"),
+        networks=("bottle", "chain" if profile.inspection else "outside"),
         listening=Listening(ports=(PORT,), config=CONFIG, trust=UPSTREAM_CA),
         tmpfs=((BASE, 16 * _MIB), ("/tmp", 16 * _MIB)),  # noqa: S108 - in the sidecar
         scratch=(SCRATCH,),
@@ -207,6 +210,26 @@ def _refuse_twins(remotes: Sequence[GitRemote]) -> None:
                 problems.append(Problem(what=what, fix="remove one of the two, or join their patterns"))
     if problems:
         raise PlanError(problems)
+
+
+def _refuse_inspected(remotes: Sequence[GitRemote], routes: RouteSet) -> None:
+    """pipelock knows hosts and not who asks: one cannot be read for egress and passed for the gate."""
+    problems = []
+    for remote in remotes:
+        for host in sorted({*_inspected(parse_url(remote.url).host, routes)}):
+            what = f"plan conflict: git passes pipelock unread ({remote.origin}), and routes have '{host}' inspected"
+            fix = "set pipelock.tls_passthrough = true on every route and token of that host, or remove them"
+            problems.append(Problem(what=what, fix=fix))
+    if problems:
+        raise PlanError(problems)
+
+
+def _inspected(name: str, routes: RouteSet) -> Iterator[str]:
+    """What of the routes has traffic to this host inspected, on any port."""
+    for port in {port for _, port, _ in routes.destinations}:
+        if (rules := covering(routes, name, port)) and not rules.tls_passthrough:
+            yield rules.host
+    yield from (token.host for token in routes.tokens if token.host == name and not token.tls_passthrough)
 
 
 def _bare(url: GitUrl) -> str:

@@ -1,13 +1,15 @@
-"""pipelock's config: what it may reach and what it passes unread come from the route set alone, all else is said.
+"""pipelock's config: what it may reach and what it passes unread come from routes and git remotes alone, all is said.
 
 For pipelock 2.3.0, whose parser refuses unknown keys and fills in what is missing by rules of its own: so every switch
 is written out. Keys, defaults and effects: pipelock's docs/configuration.md and internal/config of that version.
 """
 
 import json
+from collections.abc import Sequence
 
+from bottlegen.git_fields import parse_url
 from bottlegen.pins import Pins
-from bottlegen.plan import Image, Listening, RenderedFile, Resources, SidecarPlan
+from bottlegen.plan import GitRemote, Image, Listening, RenderedFile, Resources, SidecarPlan
 from bottlegen.profile import Inspection, Profile
 from bottlegen.render import canonical_json
 from bottlegen.routes import RouteSet
@@ -49,7 +51,7 @@ def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | Non
         name=NAME,
         image=Image(context="images/pipelock", base=pins.base, artifacts=pins.artifacts("pipelock")),
         command=("pipelock", "run", "--config", CONFIG),
-        files=(RenderedFile(path=FILE, data=render(profile.name, profile.inspection, routes)),),
+        files=(RenderedFile(path=FILE, data=render(profile.name, profile.inspection, routes, profile.remotes)),),
         networks=("chain", "outside"),
         listening=Listening(ports=(PORT,), config=CONFIG, trust=UPSTREAM_CA, tcp_only=True),
         tmpfs=((BASE, _TMPFS_BYTES), ("/tmp", _TMPFS_BYTES)),  # noqa: S108 - in the sidecar
@@ -65,8 +67,12 @@ def injected_headers(routes: RouteSet) -> tuple[str, ...]:
     return tuple(sorted({routes.slot(name).header.lower() for name in used}))
 
 
-def render(profile_name: str, inspection: Inspection, routes: RouteSet) -> bytes:
-    """The complete config, as JSON, which is YAML. Its address and the names that the host fixes join at a start."""
+def render(profile_name: str, inspection: Inspection, routes: RouteSet, remotes: Sequence[GitRemote] = ()) -> bytes:
+    """The complete config, as JSON, which is YAML. Its address and the names that the host fixes join at a start.
+
+    Hosts of git remotes pass unread: the gate reads what is pushed, and compressed packs are nothing for a scanner.
+    """
+    git = {parse_url(remote.url).host for remote in remotes}
     return canonical_json(
         {
             "version": 1,
@@ -75,7 +81,7 @@ def render(profile_name: str, inspection: Inspection, routes: RouteSet) -> bytes
             "explain_blocks": True,
             "default_agent_identity": profile_name,
             "bind_default_agent_identity": True,
-            **_destinations(routes),
+            **_destinations(routes, git),
             "fetch_proxy": _listener(inspection),
             "forward_proxy": {
                 "enabled": True,
@@ -83,7 +89,7 @@ def render(profile_name: str, inspection: Inspection, routes: RouteSet) -> bytes
                 "idle_timeout_seconds": _HOUR,
                 "sni_verification": True,
             },
-            "tls_interception": _interception(inspection, routes),
+            "tls_interception": _interception(inspection, routes, git),
             "request_body_scanning": _requests(inspection, routes),
             "dlp": {
                 "scan_env": False,  # its own environment
@@ -105,14 +111,14 @@ def _patterns(inspection: Inspection) -> list[Json]:
     ]
 
 
-def _hosts(routes: RouteSet, *, passed: bool | None = None) -> list[str]:
-    return sorted({host for host, _, passes in routes.destinations if passed is None or passes == passed})
+def _hosts(routes: RouteSet, git: set[str], *, passed: bool | None = None) -> list[str]:
+    return sorted(git | {host for host, _, passes in routes.destinations if passed is None or passes == passed})
 
 
-def _destinations(routes: RouteSet) -> Json:
-    """The same hosts as egress allows; `*.suffix` covers the suffix itself here, which egress refuses before."""
+def _destinations(routes: RouteSet, git: set[str]) -> Json:
+    """The same hosts as egress and git gate allow; `*.suffix` covers the suffix itself here, which egress refuses before."""
     return {
-        "api_allowlist": _hosts(routes) or ["nothing.invalid"],  # an empty list is an error of its parser
+        "api_allowlist": _hosts(routes, git) or ["nothing.invalid"],  # an empty list is an error of its parser
         "internal": [f"{address}/{bits}" for address, bits in REFUSED],
         "trusted_domains": [],
         "ssrf": {"ip_allowlist": []},
@@ -138,12 +144,12 @@ def _listener(inspection: Inspection) -> Json:
     }
 
 
-def _interception(inspection: Inspection, routes: RouteSet) -> Json:
+def _interception(inspection: Inspection, routes: RouteSet, git: set[str]) -> Json:
     return {
         "enabled": True,
         "ca_cert": CA,
         "ca_key": CA_KEY,
-        "passthrough_domains": _hosts(routes, passed=True),
+        "passthrough_domains": _hosts(routes, git, passed=True),
         "cert_ttl": "24h",
         "cert_cache_size": 1000,
         "max_response_bytes": inspection.max_response,
@@ -231,9 +237,9 @@ def settings(config: bytes) -> Inspection:
     )
 
 
-def enforces(profile_name: str, config: bytes, routes: RouteSet) -> bool:
-    """Whether a bundle's config is what is made of this route set, and nothing but what `settings` tells differs."""
+def enforces(profile_name: str, config: bytes, routes: RouteSet, remotes: Sequence[GitRemote] = ()) -> bool:
+    """Whether a bundle's config is what is made of these routes and remotes, and only what `settings` tells differs."""
     try:
-        return render(profile_name, settings(config), routes) == config
+        return render(profile_name, settings(config), routes, remotes) == config
     except (KeyError, ValueError, TypeError, AttributeError):
         return False

@@ -8,7 +8,7 @@ from bottlegen.errors import BundleError, HostError, Problem
 from bottlegen.secret import Secret
 from runtime.base import MaterialFile
 from runtime.sidecars import egress, git_gate, pipelock
-from runtime.sidecars.begin import Begin
+from runtime.sidecars.begin import Begin, Held
 
 
 class Sidecar(Protocol):
@@ -20,8 +20,8 @@ class Sidecar(Protocol):
     def material(self, begin: Begin) -> tuple[MaterialFile, ...]:
         """All that it waits for. The file that starts it, `listening.config`, comes last."""
 
-    def credentials(self, bundle: Bundle, values: Mapping[str, Secret], /) -> tuple[MaterialFile, ...]:
-        """The files of its slots, by slot name; placed again, they replace what is in use without a restart."""
+    def credentials(self, held: Held, /) -> tuple[MaterialFile, ...]:
+        """The files that hold values, or what it knows of them; placed again, they replace what is in use at once."""
 
 
 SIDECARS: Final[Mapping[str, Sidecar]] = {"egress": egress, "git-gate": git_gate, "pipelock": pipelock}

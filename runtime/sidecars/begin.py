@@ -11,20 +11,32 @@ EXTRA_CA = "extra-ca.pem"
 """Trust of the host, placed beside a sidecar's `listening.trust`; its entry joins it with the system's roots there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
-    """`addresses` tell where each sidecar of the bottle is reached, `listens` what it must bind (see `Endpoints`).
+SHORTEST = 16
+"""Characters of a value that is looked for in what leaves; a shorter one would be found in innocent text."""
 
-    `values` are this sidecar's by slot, `every_value` those of all. `signer` is pipelock's CA, None without it.
-    `static_hosts` are the host's fixed addresses of names; `extra_trust` is PEM that joins the system's roots.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What `refresh` replaces in a running bottle: `values` are this sidecar's by slot, `every_value` those of all.
+
+    `static_hosts` are the host's fixed addresses of names.
     """
 
     bundle: Bundle
+    values: Mapping[str, Secret]
+    every_value: tuple[Secret, ...]
+    static_hosts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin(Held):
+    """`addresses` tell where each sidecar of the bottle is reached, `listens` what it must bind (see `Endpoints`).
+
+    `signer` is pipelock's CA, None without it. `extra_trust` is PEM that joins the system's roots.
+    """
+
     addresses: Mapping[str, str]
     listens: Mapping[str, str]
     authority: Authority
     signer: Signer | None
-    values: Mapping[str, Secret]
-    every_value: tuple[Secret, ...]
-    static_hosts: Mapping[str, str]
     extra_trust: bytes

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import BundleError, Problem
-from bottlegen.secret import Secret
 from bottlegen.sidecars import material as paths
 from bottlegen.sidecars.pipelock import NAME as PIPELOCK
 from runtime.base import MaterialFile
 from runtime.sidecars import egress_config
-from runtime.sidecars.begin import EXTRA_CA, Begin
+from runtime.sidecars.begin import EXTRA_CA, Begin, Held
 
 
 def route_hosts(bundle: Bundle) -> tuple[str, ...]:
@@ -51,13 +50,13 @@ def material(begin: Begin) -> tuple[MaterialFile, ...]:
         *leaves,
         MaterialFile(path=paths.PIPELOCK_CA, mode=0o644, data=inspector),
         MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=begin.extra_trust),
-        *credentials(begin.bundle, begin.values),
+        *credentials(begin),
         MaterialFile(path=paths.CONFIG, mode=0o600, data=config),
     )
 
 
-def credentials(bundle: Bundle, values: Mapping[str, Secret]) -> tuple[MaterialFile, ...]:
+def credentials(held: Held) -> tuple[MaterialFile, ...]:
     """A file for each slot, as Envoy reads and watches them."""
-    schemes = {slot.name: slot.scheme for slot in bundle.manifest.slots}
-    files = egress_config.sds_files(values, schemes)
+    schemes = {slot.name: slot.scheme for slot in held.bundle.manifest.slots}
+    files = egress_config.sds_files(held.values, schemes)
     return tuple(MaterialFile(path=path, mode=0o600, data=data) for path, data in files.items())

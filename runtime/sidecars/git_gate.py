@@ -1,18 +1,22 @@
 """What the git gate gets at a start: the rules as the bundle has them, this host's addresses, credentials, trust."""
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
 
 from bottlegen.bundle import Bundle
 from bottlegen.errors import Problem
 from bottlegen.render import canonical_json
-from bottlegen.secret import Secret
 from bottlegen.sidecars import git_gate as paths
 from bottlegen.sidecars.material import PIPELOCK_PORT
 from runtime.base import MaterialFile
-from runtime.sidecars.begin import EXTRA_CA, Begin
+from runtime.sidecars.begin import EXTRA_CA, SHORTEST, Begin, Held
 
 START = f"{paths.BASE}/start.json"
+KNOWN = f"{paths.BASE}/known.json"
 _INSPECTING = "pipelock"
+_BEGINNING = 4
+"""Bytes of a value that the gate has in clear: enough to look in few places, of no use to who takes it over."""
 
 
 def check(_bundle: Bundle, _static_hosts: Mapping[str, str]) -> tuple[Problem, ...]:
@@ -28,28 +32,41 @@ def material(begin: Begin) -> tuple[MaterialFile, ...]:
         "proxy": _proxy(begin),
     }
     return (
-        *credentials(begin.bundle, begin.values),
+        *credentials(begin),
         MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=begin.extra_trust),
         MaterialFile(path=START, mode=0o600, data=canonical_json(start)),
         MaterialFile(path=paths.CONFIG, mode=0o600, data=begin.bundle.data(paths.RULES)),
     )
 
 
-def credentials(bundle: Bundle, values: Mapping[str, Secret]) -> tuple[MaterialFile, ...]:
-    """A file for each slot, which the gate reads anew whenever a remote asks. ssh wants a line's end after a key."""
-    keys = {slot.name for slot in bundle.manifest.slots if slot.sidecar == paths.NAME and not slot.header}
-    return tuple(
+def credentials(held: Held) -> tuple[MaterialFile, ...]:
+    """A file for each slot, which the gate reads anew whenever a remote asks, and what it knows of all other values."""
+    keys = {slot.name for slot in held.bundle.manifest.slots if slot.sidecar == paths.NAME and not slot.header}
+    slots = (
         MaterialFile(
             path=f"{paths.BASE}/slots/{slot}",
             mode=0o600,
+            # ssh wants a line's end after a key.
             data=(value.reveal() + ("\n" if slot in keys else "")).encode(),
         )
-        for slot, value in sorted(values.items())
+        for slot, value in sorted(held.values.items())
     )
+    known = sorted({mark for value in held.every_value for mark in _marks(value.reveal().encode())})
+    return (*slots, MaterialFile(path=KNOWN, mode=0o600, data=canonical_json([list(mark) for mark in known])))
+
+
+def _marks(value: bytes) -> Iterator[tuple[str, int, str]]:
+    """How the gate recognises a value that it does not hold: a few first bytes, length and hash of each of its forms."""
+    if len(value) < SHORTEST:
+        return
+    safe = base64.urlsafe_b64encode(value)
+    for form in {value, base64.b64encode(value).rstrip(b"="), safe.rstrip(b"="), value.hex().encode()}:
+        yield form[:_BEGINNING].hex(), len(form), hashlib.sha256(form).hexdigest()
 
 
 def _proxy(begin: Begin) -> str:
-    """The way out through the inspecting proxy, where the gate is on its network; git can use no folder of sockets."""
-    address = begin.addresses.get(_INSPECTING, "")
-    chained = "chain" in begin.bundle.manifest.services[paths.NAME].networks
-    return f"http://{address}:{PIPELOCK_PORT}" if chained and address and not address.startswith("/") else ""
+    """Where the inspecting proxy is, for a gate that has no other way out: `address:port`, or a unix socket's path."""
+    if "chain" not in begin.bundle.manifest.services[paths.NAME].networks:
+        return ""
+    address = begin.addresses[_INSPECTING]
+    return f"{address}/{PIPELOCK_PORT}" if address.startswith("/") else f"{address}:{PIPELOCK_PORT}"

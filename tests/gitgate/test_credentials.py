@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from bottlegen.secret import Secret
+from runtime.base import MaterialFile
 from runtime.sidecars import git_gate as material
+from runtime.sidecars.begin import Held
 from tests.gitgate.conftest import AUTHOR, TOKEN, Agent, World, agent_settings
 from tests.gitgate.gate import HOST, bundle_of, running
 from tests.gitgate.processes import shown
@@ -52,6 +54,11 @@ def _agent(world: World, home: Path) -> Agent:
     return Agent(home=home, settings=agent_settings(world.gate), env=dict(AUTHOR))
 
 
+def _held(world: World, token: str) -> tuple[MaterialFile, ...]:
+    values = {"GIT_GATE_TOKEN_0": Secret(token)}
+    return material.credentials(Held(bundle=world.gate.bundle, values=values, every_value=(), static_hosts={}))
+
+
 def test_a_rotated_credential_is_used(own: tuple[GitHost, Callable[..., World]], tmp_path: Path) -> None:
     host, make = own
     world = make()
@@ -64,14 +71,14 @@ def test_a_rotated_credential_is_used(own: tuple[GitHost, Callable[..., World]],
         "git.example.com refused the credential in slot GIT_GATE_TOKEN_0; a person may run: bottlegen refresh"
         in refused.said
     )
-    world.gate.place(material.credentials(world.gate.bundle, {"GIT_GATE_TOKEN_0": Secret(host.token)}))
+    world.gate.place(_held(world, host.token))
     agent.must("ls-remote", _URL)
 
 
 def test_an_empty_credential_is_none(own: tuple[GitHost, Callable[..., World]], tmp_path: Path) -> None:
     _, make = own
     world = make()
-    world.gate.place(material.credentials(world.gate.bundle, {"GIT_GATE_TOKEN_0": Secret("")}))
+    world.gate.place(_held(world, ""))
     assert "refused the credential" in _agent(world, tmp_path).git("ls-remote", _URL).said
 
 
@@ -159,65 +166,3 @@ def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
 def _files_with(needle: bytes, folder: Path) -> list[str]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return [str(path.relative_to(folder)) for path in files if needle in path.read_bytes()]
-
-
-# --- ssh
-
-KEYS = """
-[[git.remotes]]
-name = "shell"
-url = "git@git.example.com:acme/own.git"
-ssh_key_ref = "GIT_KEY"
-known_hosts = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA00000000000000000000000000000000000000000x"]
-push = ["agent/**"]
-"""
-_KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary-of-a-key\n-----END OPENSSH PRIVATE KEY-----"
-
-
-def test_a_remote_over_ssh(tmp_path: Path) -> None:
-    """With a stand-in for ssh, which writes down how it was called and serves the repository itself."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    ssh = programs / "ssh"
-    ssh.write_text(_ssh(tmp_path))
-    ssh.chmod(0o755)
-    host = GitHost(tmp_path / "repositories", token="", hosts=(HOST,))
-    repository = host.make("acme/own.git")
-    (tmp_path / "gate").mkdir()
-    path = f"{programs}:{os.environ['PATH']}"
-    bundle = bundle_of(tmp_path, KEYS)
-    fixed = {HOST: "203.0.113.7"}
-    with running(tmp_path / "gate", bundle, None, {"GIT_KEY": _KEY}, path=path, static_hosts=fixed) as gate:
-        agent = _agent(World(gate=gate, host=host), tmp_path)
-        agent.must("clone", "-q", "git@git.example.com:acme/own.git", "work")
-        new = agent.commit(tmp_path / "work", "file")
-        agent.must("push", "-q", "origin", "HEAD:agent/x", cwd=tmp_path / "work")
-    assert new in agent.must("-C", str(repository), "for-each-ref")
-    called = (tmp_path / "called").read_text()
-    for option in (
-        "StrictHostKeyChecking=yes",
-        "HostName=203.0.113.7",
-        "HostKeyAlias=git.example.com",
-        "BatchMode=yes",
-    ):
-        assert f"-o{option}" in called
-    assert f"key: {_KEY}\n".replace("\n", " ") in called.replace("\n", " ")
-    assert "mode: 600" in called
-    assert "hosts: git.example.com ssh-ed25519 AAAA" in called
-
-
-def _ssh(folder: Path) -> str:
-    return f"""#!/bin/sh
-for word in "$@"; do
-    echo "$word" >> {folder}/called
-    case "$word" in
-        -oIdentityFile=*) key="${{word#*=}}"; echo "key: $(cat "$key")" >> {folder}/called
-            echo "mode: $(stat -c %a "$key")" >> {folder}/called ;;
-        -oUserKnownHostsFile=*) echo "hosts: $(cat "${{word#*=}}")" >> {folder}/called ;;
-    esac
-    last="$word"
-done
-service="${{last%% *}}"
-exec env -u GIT_CONFIG_GLOBAL -u GIT_DIR -u GIT_QUARANTINE_PATH -u GIT_OBJECT_DIRECTORY \\
-    -u GIT_ALTERNATE_OBJECT_DIRECTORIES "$service" {folder}/repositories/acme/own.git
-"""

@@ -2,7 +2,10 @@
 
 import base64
 import gzip
+import json
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -145,3 +148,49 @@ def test_refusals_are_told_in_memory_and_nothing_of_requests_in_the_output(hop: 
     assert "body" in hop.pipelock.events(event="blocked", method="POST")[-1]["reason"]
     said = (hop.pipelock.folder / "log").read_text()
     assert not [value for value in (*FORMS.values(), "seen-in-the-log") if value in said]
+
+
+def test_values_to_look_for_are_read_again_with_a_replaced_config(make_hop: HopMaker) -> None:
+    hop, new = make_hop(), "value-of-tomorrow-8c1d3e"
+    assert hop.ask("open.test", "/", "-d", f"x={new}").status == 200
+    for name in ("secrets.txt", "pipelock.json"):
+        path = hop.pipelock.folder / name
+        data = path.read_bytes() if name == "pipelock.json" else f"{new}\n".encode()
+        write_file(path.with_suffix(".new"), 0).write_bytes(data)
+        path.with_suffix(".new").chmod(0o600)
+        path.with_suffix(".new").replace(path)
+    end = time.monotonic() + 10
+    while hop.ask("open.test", "/", "-d", f"x={new}").status == 200:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert hop.ask("open.test", "/", "-d", "x=nothing").status == 200
+
+
+DIFF = """diff --git a/notes b/notes
+--- /dev/null
++++ b/notes
+@@ -0,0 +1,2 @@
++nothing here
++key = "{}"{}
+"""
+
+
+def _scanned(program: str, diff: str) -> tuple[int, list[dict[str, object]], str]:
+    done = subprocess.run(
+        [program, "git", "scan-diff", "--json", "--verbose"], input=diff, capture_output=True, text=True, check=False
+    )
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def test_what_it_says_of_a_diff(program: str) -> None:
+    """As the git gate reads it: a place and a name, and what a comment in the diff has it pass over."""
+    status, found, _ = _scanned(program, DIFF.format(GITHUB, ""))
+    assert status == 1
+    assert {(finding["file"], finding["line"], finding["pattern"]) for finding in found} == {
+        ("notes", 2, "GitHub Token")
+    }
+    assert _scanned(program, DIFF.format("innocent", ""))[:2] == (0, [])
+    assert _scanned(program, "")[:2] == (0, [])
+    status, found, said = _scanned(program, DIFF.format(GITHUB, "  # pipelock:ignore"))
+    assert (status, found) == (0, [])
+    assert "SUPPRESSED: notes:2  GitHub Token (inline)" in said

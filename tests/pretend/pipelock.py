@@ -169,13 +169,19 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
+    def __init__(self, path: Path) -> None:
+        self._path, self._read = path, path.stat().st_mtime_ns
+        self.config = config = json.loads(path.read_text())
         self.scanner, self.policy = Scanner(config), Policy(config)
         self.leaves = Leaves(config["tls_interception"])
         self._lock = threading.Lock()
         host, _, port = config["fetch_proxy"]["listen"].rpartition(":")
         super().__init__((host, int(port)), Handler)
+
+    def renew(self) -> None:
+        """What is looked for, read again when the config was replaced."""
+        if (now := self._path.stat().st_mtime_ns) != self._read:
+            self.scanner, self._read = Scanner(json.loads(self._path.read_text())), now
 
     def log(self, event: str, host: str, **more: object) -> None:
         line = json.dumps({"level": "info", "event": event, "target": host, **more})
@@ -204,6 +210,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         host = self.path.rpartition(":")[0]
         self.close_connection = True
+        self.server.renew()
         try:
             self.server.policy.check(host)
         except Refused as refused:
@@ -344,18 +351,38 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+def scan_diff() -> int:
+    """Findings in the added lines of a diff, as JSON; those that a comment in the line waves through, in words."""
+    file, line, found = "", 0, []
+    for text in sys.stdin.buffer.read().decode("latin-1").splitlines():
+        if text.startswith("+++ "):
+            file = text[4:].removeprefix("b/")
+        elif hunk := re.match(r"@@ -\S+ \+(\d+)", text):
+            line = int(hunk[1])
+        elif text.startswith("+"):
+            for name, regex in _PATTERNS.items():
+                if re.search(regex, text) and re.search(r"#\s*pipelock:ignore\s*$", text):
+                    print(f"SUPPRESSED: {file}:{line}  {name} (inline)", file=sys.stderr)
+                elif re.search(regex, text):
+                    found.append({"file": file, "line": line, "content": "", "pattern": name, "severity": "critical"})
+            line += 1
+    print(json.dumps(found))
+    return 1 if found else 0
+
+
 def main(arguments: list[str]) -> None:
-    """`version`, or `run --config FILE` until it is ended."""
+    """`version`, `git scan-diff --json --verbose`, or `run --config FILE` until it is ended."""
     if arguments[:1] == ["version"]:
         print(f"pipelock version {VERSION}\n  a stand-in of tests", file=sys.stderr)
         return
+    if arguments == ["git", "scan-diff", "--json", "--verbose"]:
+        sys.exit(scan_diff())
     command, option, path = arguments
     if (command, option) != ("run", "--config"):
         raise SystemExit(f"the stand-in knows no {arguments}")
-    config = json.loads(Path(path).read_text())
-    if config["mode"] not in ("strict", "balanced", "audit"):
-        raise SystemExit(f"invalid mode {config['mode']!r}")
-    Server(config).serve_forever()
+    if (mode := json.loads(Path(path).read_text())["mode"]) not in ("strict", "balanced", "audit"):
+        raise SystemExit(f"invalid mode {mode!r}")
+    Server(Path(path)).serve_forever()
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 
 import mirror
+import relay
 from settings import (
     AUDIT_VARIABLE,
     BASE_VARIABLE,
     LOCKS_VARIABLE,
+    PROXY_VARIABLE,
     PYTHON_VARIABLE,
     SCRATCH_VARIABLE,
     SINCE_VARIABLE,
@@ -81,6 +83,8 @@ def main() -> None:
     os.umask(0o077)
     settings = load(base, scratch)
     _prepare(settings)
+    if settings.proxy:
+        os.environ[PROXY_VARIABLE] = relay.offered(settings.proxy)
     mirror.make(settings)
     listener = _listen(settings)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -35,7 +35,7 @@ def test(_: Context, unit: bool = False, engine_required: bool = False, k: str =
       ./inv test -k "nar or bundle"   a few, by name
     """
     if engine_required:
-        os.environ["BOTTLEGEN_REQUIRE"] = "engine,namespaces,agents,envoy,nix"
+        os.environ["BOTTLEGEN_REQUIRE"] = "engine,namespaces,agents,envoy,nix,sshd"
     options = [*(["tests/unit"] if unit else []), *(["-k", k] if k else [])]
     if not (unit or k or cov):
         options += ["-n", "2", "--dist", "loadfile"]  # most of it waits for engines, not for processors

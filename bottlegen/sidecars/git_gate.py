@@ -52,6 +52,7 @@ _END = """\
 Git LFS does not pass the gate. A push whose commits hold what looks like a credential is refused: rewrite them.
 """
 
+_IN_NAMES = "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
 _MIB = 1024 * 1024
 _Document = dict[str, object]
 
@@ -83,7 +84,7 @@ def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan | Non
         agent=AgentShare(
             files=(AgentFile(path=NOTES, content=notes(profile.name, remotes), mode=0o644),),
             read=NOTES,
-            git=tuple(setting for remote in remotes for setting in _settings(remote)),
+            git=tuple(setting for remote in remotes for setting in _settings(remote, routes)),
         ),
     )
 
@@ -213,7 +214,7 @@ def _refuse_twins(remotes: Sequence[GitRemote]) -> None:
 
 
 def _refuse_inspected(remotes: Sequence[GitRemote], routes: RouteSet) -> None:
-    """pipelock knows hosts and not who asks: one cannot be read for egress and passed for the gate."""
+    """Pipelock knows hosts and not who asks: one cannot be read for egress and passed for the gate."""
     problems = []
     for remote in remotes:
         for host in sorted({*_inspected(parse_url(remote.url).host, routes)}):
@@ -237,8 +238,12 @@ def _bare(url: GitUrl) -> str:
     return f"{url.host}{port}{url.path}"
 
 
-def _settings(remote: GitRemote) -> list[tuple[str, str]]:
-    """Every way in which the remote is commonly written leads to the gate (url.<base>.insteadOf, git-config(1))."""
+def _settings(remote: GitRemote, routes: RouteSet) -> list[tuple[str, str]]:
+    """Every way in which the remote is commonly written leads to the gate (url.<base>.insteadOf, git-config(1)).
+
+    git compares beginnings, and the longest decides: where egress leads to the host too, every longer name is led to
+    itself, so that `acme/x` takes nothing of `acme/x-y` and `acme/x.github.io`. Else they have no way at all.
+    """
     url = parse_url(remote.url)
     user = url.user or "git"
     spellings = [f"https://{_bare(url)}", f"ssh://{user}@{_bare(url)}", f"{user}@{url.host}:{url.path[1:]}"]
@@ -247,7 +252,11 @@ def _settings(remote: GitRemote) -> list[tuple[str, str]]:
     if url.transport == "ssh" and url.port != 22:
         spellings = spellings[1:2]
     here = f"url.git://{NAME}/{remote.name}.insteadOf"
-    return [(here, spelling + suffix) for spelling in spellings for suffix in ("", ".git")]
+    own = [(here, spelling + suffix) for spelling in spellings for suffix in ("", ".git")]
+    if covering(routes, url.host, url.port) is None or not spellings[0].startswith("https://"):
+        return own
+    longer = [spellings[0] + suffix + char for suffix in ("", ".git") for char in _IN_NAMES]
+    return own + [(f"url.{name}.insteadOf", name) for name in longer]
 
 
 def notes(profile_name: str, remotes: Sequence[GitRemote]) -> str:

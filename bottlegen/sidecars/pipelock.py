@@ -116,7 +116,7 @@ def _hosts(routes: RouteSet, git: set[str], *, passed: bool | None = None) -> li
 
 
 def _destinations(routes: RouteSet, git: set[str]) -> Json:
-    """The same hosts as egress and git gate allow; `*.suffix` covers the suffix itself here, which egress refuses before."""
+    """The same hosts as egress and git gate allow; `*.suffix` covers the suffix itself here; egress refuses that."""
     return {
         "api_allowlist": _hosts(routes, git) or ["nothing.invalid"],  # an empty list is an error of its parser
         "internal": [f"{address}/{bits}" for address, bits in REFUSED],

@@ -56,7 +56,7 @@ def credentials(held: Held) -> tuple[MaterialFile, ...]:
 
 
 def _marks(value: bytes) -> Iterator[tuple[str, int, str]]:
-    """How the gate recognises a value that it does not hold: a few first bytes, length and hash of each of its forms."""
+    """How the gate recognises a value that it does not hold: first bytes, length and hash of each of its forms."""
     if len(value) < SHORTEST:
         return
     safe = base64.urlsafe_b64encode(value)

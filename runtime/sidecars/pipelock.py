@@ -14,10 +14,9 @@ from runtime.sidecars.begin import EXTRA_CA, SHORTEST, Begin, Held
 
 def check(bundle: Bundle, static_hosts: Mapping[str, str]) -> Iterator[Problem]:
     """It connects to the port that was asked for, at the address that the name has: no other port can be fixed."""
-    git = json.loads(bundle.data(git_gate.RULES))["remotes"] if git_gate.RULES in bundle.files else []
-    for name, port in {
-        (to["host"], to["port"]): None for to in [*json.loads(bundle.data("routes.json"))["routes"], *git]
-    }:
+    ways = json.loads(bundle.data("routes.json"))["routes"]
+    ways += json.loads(bundle.data(git_gate.RULES))["remotes"] if git_gate.RULES in bundle.files else []
+    for name, port in dict.fromkeys((way["host"], way["port"]) for way in ways):
         target = static_hosts.get(name)
         if target and split_address(target, port)[1] != port:
             yield Problem(

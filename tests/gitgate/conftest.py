@@ -100,7 +100,7 @@ class World:
     host: GitHost
 
     def upstream(self, name: str) -> Path:
-        return self.host.root / _PATHS[name]
+        return self.host.root / _PATHS.get(name, name)
 
     def refs(self, name: str) -> dict[str, str]:
         lines = self._git(name, "for-each-ref", "--format=%(refname) %(objectname)").splitlines()

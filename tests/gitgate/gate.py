@@ -61,14 +61,16 @@ class Gate:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, bundle: Bundle, host: GitHost | None, values: Mapping[str, str], *, path: str = "", **changes: Any
-) -> Iterator[Gate]:
-    """The gate of `bundle` with the host's address and trust, until the end of the block."""
+    folder: Path, bundle: Bundle, host: GitHost | None, values: Mapping[str, str], *, path: str = "",
+    way_out: str = "", **changes: Any,
+) -> Iterator[Gate]:  # fmt: skip
+    """The gate of `bundle` with the host's address and trust, until the end of the block; `way_out` is pipelock's."""
     for name in ("base", "scratch", "code", "tmp"):
         (folder / name).mkdir()
     # Any address of 127/8 is this machine's: one of its own lets the port be what it is everywhere.
     address = "127." + ".".join(str(1 + byte % 254) for byte in os.urandom(3))
-    _place(folder, material.material(_begin(bundle, address, host, values, changes)))
+    addresses = {"git-gate": address, "pipelock": way_out}
+    _place(folder, material.material(_begin(bundle, host, values, {"addresses": addresses} | changes)))
     trust = (folder / "base" / EXTRA_CA).read_bytes()
     (folder / "base" / "upstream-ca.pem").write_bytes(trust)
     for file in bundle.below("images/git-gate"):
@@ -89,12 +91,11 @@ def running(
         process.wait(10)
 
 
-def _begin(bundle: Bundle, address: str, host: GitHost | None, values: Mapping[str, str], changes: Any) -> Begin:
+def _begin(bundle: Bundle, host: GitHost | None, values: Mapping[str, str], changes: Any) -> Begin:
     tokens = json.loads(bundle.data("tokens.json"))
     static = {HOST: f"{host.address[0]}:{host.address[1]}"} if host else {}
     told: dict[str, Any] = {
         "bundle": bundle,
-        "addresses": {"git-gate": address},
         "authority": Authority(certificate=b"", leaves=()),
         "listens": {},
         "signer": None,

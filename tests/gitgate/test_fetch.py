@@ -1,6 +1,10 @@
 """Reading through the gate with plain git: whole, in part, and never more than the profile allows."""
 
-from tests.gitgate.conftest import Agent, World
+import json
+from pathlib import Path
+
+from tests.gitgate.conftest import REMOTES, Agent, World
+from tests.gitgate.gate import bundle_of
 
 
 def test_a_clone_by_its_usual_url(agent: Agent, world: World) -> None:
@@ -68,3 +72,19 @@ def test_another_repository_of_the_same_host_is_not_there(agent: Agent) -> None:
     done = agent.git("ls-remote", "https://git.example.com/acme/strict-and-more")
     assert done.status
     assert "no such repository" in done.said
+
+
+def test_a_longer_name_is_another_repository(agent: Agent, tmp_path: Path) -> None:
+    """git's own answer, for a bottle whose egress leads to the same host."""
+    route = '[[egress.routes]]\nhost = "git.example.com"\n'
+    env = json.loads(bundle_of(tmp_path, REMOTES + route).data("agent/env.json"))
+    settings = {name: value for name, value in env.items() if name.startswith("GIT_CONFIG_")}
+    for url, led in (
+        ("https://git.example.com/acme/strict", "git://git-gate/strict"),
+        ("https://git.example.com/acme/strict.git", "git://git-gate/strict"),
+        ("https://git.example.com/acme/strict/", "git://git-gate/strict/"),
+        ("https://git.example.com/acme/strictly", "https://git.example.com/acme/strictly"),
+        ("https://git.example.com/acme/strict.github.io", "https://git.example.com/acme/strict.github.io"),
+        ("git@git.example.com:acme/strict.git", "git://git-gate/strict"),
+    ):
+        assert agent.must("ls-remote", "--get-url", url, **settings).strip() == led

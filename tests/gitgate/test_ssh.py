@@ -1,4 +1,4 @@
-"""Remotes over ssh, against OpenSSH's own server: its key is pinned, ours comes out of memory and stands nowhere else."""
+"""Remotes over ssh, with OpenSSH's own server: its key is pinned, ours comes out of memory and stands nowhere else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,11 @@
 """The git gate without git: what its rules decide, where it may connect, what its scan takes for a credential."""
 
+import base64
+import json
 import re
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +16,15 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 import bottlegen
+from bottlegen.authority import enforces_its_routes
+from bottlegen.bundle import Bundle
 from bottlegen.errors import PlanError
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
-from bottlegen.sidecars import git_gate
+from bottlegen.sidecars import git_gate, pipelock
 from bottlegen.sidecars.git_gate_shapes import SHAPES
+from runtime.sidecars import git_gate as git_gate_material
+from runtime.sidecars import pipelock as pipelock_material
 
 sys.path.insert(0, str(Path(bottlegen.__file__).parent / "images" / "git-gate"))
 
@@ -36,8 +43,6 @@ def _settings(tmp_path: Path, text: str, **start: Any) -> settings.Settings:
     profile = tmp_path / "p.toml"
     profile.write_text(text)
     (tmp_path / "gate.json").write_bytes(build(load_profile(str(profile)), load_pins()).data(git_gate.RULES))
-    import json
-
     told = {"address": "127.0.0.1", "static_hosts": {}, "proxy": ""} | start
     (tmp_path / "start.json").write_text(json.dumps(told))
     return settings.load(tmp_path, tmp_path)
@@ -192,8 +197,9 @@ def test_an_address_of_the_host_is_taken_as_it_is(tmp_path: Path, monkeypatch: p
     assert "git.example.com:8443:10.0.0.7" in upstream.environment(found, found.remotes[0]).values()
 
 
-def test_the_proxy_looks_names_up_by_itself(tmp_path: Path) -> None:
-    found = _settings(tmp_path, SITE, proxy="http://192.0.2.9:8888")
+def test_the_proxy_looks_names_up_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(settings.PROXY_VARIABLE, "192.0.2.9:8888")
+    found = _settings(tmp_path, SITE, proxy="192.0.2.9:8888")
     env = upstream.environment(found, found.remotes[0])
     assert "http://192.0.2.9:8888" in env.values()
     assert not [value for value in env.values() if "curloptResolve" in value]
@@ -237,7 +243,7 @@ INNOCENT = (
 
 
 def test_every_kind_is_found_wherever_it_stands() -> None:
-    shapes = scan.Shapes(SHAPES, [])
+    shapes = scan.Shapes(SHAPES, [], [])
     assert {what for what, _, _ in SHAPES} == MADE.keys()
     for what, text in MADE.items():
         for around in (text, f'x = "{text}"\n', f"\0\0{text}\0"):
@@ -246,7 +252,7 @@ def test_every_kind_is_found_wherever_it_stands() -> None:
 
 @pytest.mark.parametrize("text", INNOCENT)
 def test_what_only_looks_like_one_is_let_be(text: str) -> None:
-    assert list(scan.Shapes(SHAPES, []).found(text.encode())) == []
+    assert list(scan.Shapes(SHAPES, [], []).found(text.encode())) == []
 
 
 def test_every_match_holds_its_literal() -> None:
@@ -257,8 +263,21 @@ def test_every_match_holds_its_literal() -> None:
 
 
 def test_a_short_value_of_the_bottle_is_not_looked_for() -> None:
-    assert list(scan.Shapes((), [b"x", b""]).found(b"text")) == []
-    assert list(scan.Shapes((), [b"longer-value"]).found(b"a longer-value")) == ["a credential of this bottle"]
+    assert list(scan.Shapes((), [b"x", b""], []).found(b"text")) == []
+    assert list(scan.Shapes((), [b"longer-value"], []).found(b"a longer-value")) == ["a credential of this bottle"]
+
+
+def test_a_value_is_known_in_its_forms_by_what_gives_nothing_away() -> None:
+    value = b">>>value-of-the-bottle???"
+    marks = [(bytes.fromhex(beginning), size, digest) for beginning, size, digest in git_gate_material._marks(value)]
+    shapes = scan.Shapes((), [], marks)
+    forms = (value, base64.b64encode(value), base64.urlsafe_b64encode(value), value.hex().encode())
+    assert len({*forms}) == 4
+    for form in forms:
+        assert list(shapes.found(form[:4] * 5 + form + b"..")) == ["a credential of this bottle"]
+        assert list(shapes.found(form.rstrip(b"=")[:-1])) == []
+    assert max(len(beginning) for beginning, _, _ in marks) == 4
+    assert list(git_gate_material._marks(b"fifteen-letters")) == []
 
 
 @settings_of_hypothesis(deadline=None, max_examples=50)
@@ -268,7 +287,7 @@ def test_nothing_hides_between_two_pieces(before: int, size: int) -> None:
 
     token = ("ghp_" + "aB3dE" * 700)[:size]
     data = b"." * before + b" " + token.encode() + b" " + b"." * 100
-    assert "a GitHub token" in list(scan._content(io.BytesIO(data), len(data), scan.Shapes(SHAPES, [])))
+    assert "a GitHub token" in list(scan._content(io.BytesIO(data), len(data), scan.Shapes(SHAPES, [], [])))
 
 
 def test_the_seam_of_the_credential_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -294,3 +313,85 @@ def test_the_seam_of_the_credential_helper(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(sys, "stdin", iter(lines))
         credential.main()
         assert capsys.readouterr().out == told, (action, protocol, host)
+
+
+# --- behind pipelock
+
+CHAINED = SITE + "[pipelock]\n"
+
+
+def _bundle(tmp_path: Path, text: str) -> Bundle:
+    path = tmp_path / "p.toml"
+    path.write_text(text)
+    return build(load_profile(str(path)), load_pins())
+
+
+def test_with_pipelock_the_gate_has_no_other_way_out(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path, CHAINED)
+    services = bundle.manifest.services
+    assert list(services["git-gate"].networks) == ["bottle", "chain"]
+    assert [name for name, service in services.items() if "outside" in service.networks] == ["pipelock"]
+    tree = json.loads(bundle.data(pipelock.FILE))
+    assert tree["api_allowlist"] == tree["tls_interception"]["passthrough_domains"] == ["git.example.com"]
+    assert enforces_its_routes(bundle)
+    assert list(_bundle(tmp_path, SITE).manifest.services["git-gate"].networks) == ["bottle", "outside"]
+
+
+def test_a_config_that_leads_the_gate_elsewhere_is_not_taken_for_what_is_read(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path, CHAINED)
+    file = bundle.files[pipelock.FILE]
+    data = file.data.replace(b'"git.example.com"', b'"git.example.com","evil.example.com"')
+    assert data != file.data
+    assert not enforces_its_routes(replace(bundle, files={**bundle.files, file.path: replace(file, data=data)}))
+
+
+@pytest.mark.parametrize(
+    ("route", "refused"),
+    [
+        ('[[egress.routes]]\nhost = "git.example.com"\n', "git.example.com"),
+        ('[[egress.routes]]\nhost = "*.example.com"\n', "*.example.com"),
+        ('[[egress.routes]]\nhost = "git.example.com"\nport = 8443\n', "git.example.com"),
+        ('[[egress.routes]]\nhost = "git.example.com"\npipelock = { tls_passthrough = true }\n', ""),
+        ('[[egress.routes]]\nhost = "*.example.com"\npipelock = { tls_passthrough = true }\n', ""),
+        ('[[egress.routes]]\nhost = "example.com"\n', ""),
+    ],
+)
+def test_a_host_is_not_both_read_for_egress_and_passed_for_the_gate(tmp_path: Path, route: str, refused: str) -> None:
+    if not refused:
+        assert enforces_its_routes(_bundle(tmp_path, CHAINED + route))
+        return
+    with pytest.raises(PlanError, match="git passes pipelock unread") as caught:
+        _bundle(tmp_path, CHAINED + route)
+    assert f"routes have '{refused}' inspected" in caught.value.problems[0].what
+    assert enforces_its_routes(_bundle(tmp_path, SITE + route))
+
+
+def test_pipelock_cannot_lead_git_to_another_port(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path, CHAINED)
+    assert not list(pipelock_material.check(bundle, {"git.example.com": "127.0.0.1"}))
+    (problem,) = pipelock_material.check(bundle, {"git.example.com": "127.0.0.1:8443"})
+    assert "the port must stay 443" in problem.what
+
+
+# --- which URLs lead to the gate
+
+
+def _led(tmp_path: Path, text: str, url: str) -> str:
+    """Where the longest beginning leads, as git-config(1) has it; tests/gitgate has git itself decide."""
+    env: dict[str, str] = json.loads(_bundle(tmp_path, text).data("agent/env.json"))
+    pairs = [(env[f"GIT_CONFIG_KEY_{n}"], env[f"GIT_CONFIG_VALUE_{n}"]) for n in range(int(env["GIT_CONFIG_COUNT"]))]
+    found = [
+        (value, key.removeprefix("url.").removesuffix(".insteadOf")) for key, value in pairs if url.startswith(value)
+    ]
+    value, base = max(found, key=lambda pair: len(pair[0]))
+    return base + url.removeprefix(value)
+
+
+def test_a_longer_name_of_another_repository_is_left_to_egress(tmp_path: Path) -> None:
+    text = SITE + '[[egress.routes]]\nhost = "git.example.com"\nmethods = ["GET"]\n'
+    for url in ("https://git.example.com/acme/site", "https://git.example.com/acme/site.git"):
+        assert _led(tmp_path, text, url) == "git://git-gate/site"
+    for rest in ("x", "-docs", ".github.io", "_2.git", ".gitx", "~", "Z"):
+        url = f"https://git.example.com/acme/site{rest}"
+        assert _led(tmp_path, text, url) == url
+    assert len(_bundle(tmp_path, SITE).data("agent/env.json")) < 4000

@@ -1,4 +1,4 @@
-"""The proxy's unix socket as a port of loopback: git can use a proxy at an address alone. It passes bytes of TLS or ssh."""
+"""The proxy's unix socket as a port of loopback: git can use a proxy at an address alone. Bytes pass as they are."""
 
 import contextlib
 import socket

@@ -19,7 +19,12 @@ def main() -> int:
     host, port = sys.argv[1:3]
     address, _, proxy_port = os.environ[PROXY_VARIABLE].rpartition(":")
     target = f"{host}:{port}"
-    with socket.create_connection((address, int(proxy_port)), _PATIENCE) as stream:
+    try:
+        stream = socket.create_connection((address, int(proxy_port)), _PATIENCE)
+    except OSError as e:
+        print(f"CONNECT {target}: {e.strerror}", file=sys.stderr)
+        return 1
+    with stream:
         stream.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
         head, rest = _head(stream)
         if head.split(b" ", 2)[1:2] != [b"200"]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -13,6 +14,10 @@ from settings import PROXY_VARIABLE, Remote, Settings
 
 CODE = Path(__file__).resolve().parent
 PYTHON = (sys.executable, "-E", "-s", "-S", "-B")
+
+_OF_THE_WAY_OUT = re.compile(r"CONNECT|Failed to connect|Couldn't connect|Recv failure")
+_REFUSED = re.compile(r"\b4\d\d\b")
+"""curl's words about a proxy, in several versions, and those of tunnel.py."""
 
 
 class Unreachable(Exception):
@@ -137,8 +142,10 @@ def reason(said: str, remote: Remote) -> str:
         return (
             f"{remote.host} shows another key than known_hosts has: it is not the host that was meant, or has a new key"
         )
-    if any("CONNECT" in line for line in lines):  # curl's words, and tunnel.py's, for a proxy's no
-        return f"pipelock refused the way to {remote.host}: its address is private, or it was asked for too often"
+    if PROXY_VARIABLE in os.environ and (failed := [line for line in lines if _OF_THE_WAY_OUT.search(line)]):
+        if any(_REFUSED.search(line) for line in failed):
+            return f"pipelock refused the way to {remote.host}: its address is private, or it was asked for too often"
+        return f"pipelock, the one way to {remote.host}, does not answer"
     told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
     return next(iter([*told, *lines]), "git failed")[:400]
 

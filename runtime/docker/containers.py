@@ -21,6 +21,9 @@ SIDECAR_USER = (65532, 65532)
 _SHM = 64 * 1024 * 1024
 _MATERIAL_SIZE = 32 * 1024 * 1024
 _HOME_SIZE = 2 * 1024 * 1024 * 1024
+_IMPATIENT = {"net.ipv4.tcp_syn_retries": "2"}
+"""For who connects inside the bottle alone: that a neighbour is dead is known after 7 s instead of two minutes."""
+
 _LOGS = {"max-size": "32m", "max-file": "2"}
 
 
@@ -45,7 +48,10 @@ def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, netw
         mounts=[_scratch(spec, name, path) for path in service.scratch],
         # 443 for clients that know no proxy; and packets are never passed on, only requests.
         extra_hosts=_fixed(spec) if "outside" in service.networks else None,
-        sysctls={"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ip_forward": "0"},
+        sysctls={
+            "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ip_forward": "0",
+            **({} if "outside" in service.networks else _IMPATIENT),
+        },
     )  # fmt: skip
     env = env_of(spec.bundle, name) | {
         "BOTTLEGEN_BOTTLE": spec.bottle,
@@ -79,6 +85,7 @@ def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace
         mounts=[_mount(bind) for bind in place.binds],
         userns_mode="host" if engine.remapped else None,
         runtime=spec.oci_runtime or None,
+        sysctls=None if spec.oci_runtime else _IMPATIENT,  # whose kernel may be another, which has no such setting
     )  # fmt: skip
     workspace = spec.bundle.manifest.workspace
     env = env_of(spec.bundle, naming.AGENT) | dict(spec.terminal_env) | {"HOME": HOME}

@@ -20,8 +20,10 @@ from runtime.progress import make_progress
 from runtime.start import start
 from tests.contract.bottle import CACHE, Bottle
 from tests.engine.bottle import LOCAL_BASE
+from tests.gitgate.gate import HOST as GIT_HOST
 from tests.inspection import programs
 from tests.pretend import HOSTS, Pretence, PretendProvider
+from tests.pretend.git_host import GitHost
 from tests.pretend.login import CodexLogin
 
 OWN_HOSTS = ("api.test", "open.test", "passed.test")
@@ -39,16 +41,26 @@ host = "open.test"
 host = "passed.test"
 pipelock = { tls_passthrough = true }
 """
+_GIT = """
+[pipelock]
+
+[[git.remotes]]
+name = "site"
+url = "https://git.example.com:PORT/acme/site.git"
+token_ref = "SITE_TOKEN"
+push = ["**"]
+"""
 PROFILES = {
     "codex": '[agent_provider]\ntemplate = "codex"\nforward_host_credentials = true\n' + _ROUTES,
     "claude": '[agent_provider]\ntemplate = "claude"\nauth_token = "CLAUDE_TOKEN"\n' + _ROUTES,
     "shell": '[agent_provider]\ntemplate = "shell"\n' + _ROUTES,
+    "git": '[agent_provider]\ntemplate = "shell"\n' + _GIT,
 }
 
 
 @dataclass
 class Site:
-    """`provider` is the internet at `address`; `real` when the bottles have the real pipelock."""
+    """`provider` is the internet at `address`, with `git` beside it; `real` when the bottles have the real pipelock."""
 
     kind: str
     runtime: Any
@@ -56,6 +68,7 @@ class Site:
     state: Path
     address: str
     provider: PretendProvider
+    git: GitHost
     login: CodexLogin
     host: Host
     real: bool
@@ -72,16 +85,19 @@ class Site:
 
     def _bundle(self, profile: str) -> Bundle:
         """The stand-in is a script: its image has Python too, and so another tag than any image of a user's."""
-        text = PROFILES[profile].encode()
+        text = PROFILES[profile].replace("PORT", str(self.git.address[1])).encode()
         bundle = build(load_profile(f"{profile}.toml", lambda _: text), load_pins())
         if self.real:
             return bundle
-        path = "images/pipelock/Dockerfile"
-        file = bundle.files[path]
-        data = file.data.replace(b"ca-certificates", b"ca-certificates openssl python3")
-        assert data != file.data
-        data += b"# %s\n" % hashlib.sha256(programs.STAND_IN.read_bytes()).hexdigest().encode()
-        return replace(bundle, files={**bundle.files, path: replace(file, data=data)})
+        files = dict(bundle.files)
+        for path in {"images/pipelock/Dockerfile", "images/git-gate/Dockerfile"} & files.keys():
+            data = files[path].data.replace(
+                b"packages.sh ca-certificates\n", b"packages.sh ca-certificates openssl python3\n"
+            )
+            assert b"python3" in data
+            data += b"# %s\n" % hashlib.sha256(programs.STAND_IN.read_bytes()).hexdigest().encode()
+            files[path] = replace(files[path], data=data)
+        return replace(bundle, files=files)
 
     @contextmanager
     def bottle(self, profile: str, workspace: Path | None = None) -> Iterator[Bottle]:
@@ -110,12 +126,18 @@ def site(kind: str, folder: Path) -> Iterator[Site]:
         provider.pretence = Pretence(
             account=login.account, expected={"chatgpt.com": f"Bearer {login.access_token}"}, websocket=False
         )
+        git = GitHost(
+            folder / "repositories", token=f"git-{login.canary}", hosts=(GIT_HOST,), authority=provider.authority,
+            bind=(address, 0),
+        )  # fmt: skip
+        stack.enter_context(git)
+        git.make("acme/site.git")
         host = _host(folder, login, provider, address, network)
         state = folder / "state"
         runtime, engine = stack.enter_context(_runtime(kind, env, cache, state, host.ca_file))
         yield Site(
-            kind=kind, runtime=runtime, engine=engine, state=state, address=address, provider=provider, login=login,
-            host=host, real=real, began=time.time() - 1,
+            kind=kind, runtime=runtime, engine=engine, state=state, address=address, provider=provider, git=git,
+            login=login, host=host, real=real, began=time.time() - 1,
         )  # fmt: skip
 
 
@@ -133,12 +155,13 @@ def _host(folder: Path, login: CodexLogin, provider: PretendProvider, address: s
     (folder / "ca.pem").write_text(provider.authority.pem)
     (folder / "codex").mkdir()
     (folder / "codex" / "auth.json").write_text(login.auth_json())
-    names = ("chatgpt.com", "api.anthropic.com", *OWN_HOSTS)
+    names = ("chatgpt.com", "api.anthropic.com", *OWN_HOSTS, GIT_HOST)
     return Host(
         env={
             "CODEX_HOME": str(folder / "codex"),
             "CLAUDE_TOKEN": f"claude-{login.canary}",
             "API_TOKEN": f"api-token-{login.canary}",
+            "SITE_TOKEN": f"git-{login.canary}",
         },
         home=folder,
         config=HostConfig(

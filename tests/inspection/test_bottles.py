@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -177,10 +178,7 @@ def test_without_pipelock_nothing_gets_out(place: Site) -> None:
         hosts = ("https://open.test/", "https://passed.test/", "https://api.test/")
         assert all("pretend" in _asked(bottle, url) for url in hosts)
         seen = len(place.provider.seen)
-        if place.engine:
-            _container(place, bottle, "pipelock").kill()
-        else:
-            os.kill(_pid(place, bottle, "pipelock"), signal.SIGKILL)
+        _kill(place, bottle, "pipelock")
         for url in hosts:
             assert "pretend" not in bottle.run("curl", "-sS", "--max-time", "3", url)[1]
         assert len(place.provider.seen) == seen
@@ -206,3 +204,37 @@ def test_a_pipelock_that_does_not_start_takes_the_bottle_with_it(place: Site) ->
         assert place.engine.networks.list(filters={"label": f"bottlegen.bottle={spec.bottle}"}) == []
     else:
         assert not list(place.state.rglob(spec.bottle))
+
+
+def test_the_git_gate_has_no_way_out_but_pipelock(place: Site) -> None:
+    """And where that is dead, git says so within seconds, and nothing has left."""
+    port = place.git.address[1]
+    url, author = f"https://git.example.com:{port}/acme/site.git", "-c user.name=A -c user.email=a@example.org"
+    with place.bottle("git") as bottle:
+        commit = f"cd ~ && git clone -q {url} site && cd site && git {author} commit -q --allow-empty -m one"
+        status, said = bottle.run("bash", "-c", f"{commit} && git push -q origin HEAD:main")
+        assert status == 0, said
+        new = bottle.run("bash", "-c", "git -C ~/site rev-parse HEAD")[1].strip()
+        assert (place.git.root / "acme/site.git/refs/heads/main").read_text().strip() == new
+        if place.engine:
+            assert not _leads_out(place, bottle, "git-gate")
+            out = ["timeout", "2", "bash", "-c", CONNECT, place.address, str(port)]
+            tried = {name: _container(place, bottle, name).exec_run(out).exit_code for name in ("git-gate", "pipelock")}
+            assert tried["git-gate"] != 0
+            assert tried["pipelock"] == 0
+        else:
+            assert _interfaces(_pid(place, bottle, "git-gate")) == {"lo"}
+        seen, began = len(place.git.seen), time.monotonic()
+        _kill(place, bottle, "pipelock")
+        status, said = bottle.run("git", "ls-remote", url)
+        assert status
+        assert "pipelock, the one way to git.example.com, does not answer" in said
+        assert time.monotonic() - began < 30
+        assert len(place.git.seen) == seen
+
+
+def _kill(place: Site, bottle: Bottle, service: str) -> None:
+    if place.engine:
+        _container(place, bottle, service).kill()
+    else:
+        os.kill(_pid(place, bottle, service), signal.SIGKILL)

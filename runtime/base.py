@@ -135,6 +135,9 @@ class Runtime(Protocol):
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
         """Output of a service, in chunks as it comes."""
 
+    def read(self, bottle: str, service: str, path: str) -> bytes:
+        """The present bytes of a file in a sidecar's memory; RuntimeFailure when sidecar or file are not there."""
+
     def list(self) -> tuple[BottleStatus, ...]:
         """All bottles of this runtime on this host, also half-made and orphaned ones."""
 

@@ -4,9 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
-from bottlegen.bundle import read
+from bottlegen.bundle import Bundle, read
 from bottlegen.errors import BundleError, Problem, UsageError
+from bottlegen.sidecars import pipelock
 from bottlegen.wording import seen
 from runtime.base import BottleStatus, Runtime
 from runtime.host import this_host
@@ -60,9 +62,12 @@ def exec_in(name: str, command: tuple[str, ...]) -> int:
     return runtime.exec(status.bottle, command, tty=tty, env=env)
 
 
-def show_logs(name: str, *, follow: bool, audit: bool, as_json: bool) -> None:
-    """Write the agent's output, or the audit lines of its ways out, as they come."""
+def show_logs(name: str, *, follow: bool, audit: bool, inspection: bool, as_json: bool) -> None:
+    """Write the agent's output, or the audit lines of its ways out, as they come, or what was found in its requests."""
     status, runtime = _find(name)
+    if inspection:
+        _show_findings(status, runtime, as_json=as_json)
+        return
     if not audit:
         for chunk in runtime.logs(status.bottle, "agent", follow=follow):
             sys.stdout.buffer.write(chunk)
@@ -74,6 +79,17 @@ def show_logs(name: str, *, follow: bool, audit: bool, as_json: bool) -> None:
     streams = [runtime.logs(status.bottle, service, follow=follow) for service in there]
     for line in together(streams, follow=follow):
         print(line.text if as_json else summary(line), flush=follow)
+
+
+def _show_findings(status: BottleStatus, runtime: Runtime, *, as_json: bool) -> None:
+    from runtime.findings import findings, line
+
+    bundle = _kept(status)
+    if pipelock.NAME not in bundle.manifest.services:
+        raise UsageError(f"bottle '{status.bottle}' has no pipelock", fix="add [pipelock] to its profile")
+    events = runtime.read(status.bottle, pipelock.NAME, pipelock.EVENTS)
+    for finding in findings(events, bundle):
+        print(json.dumps(asdict(finding)) if as_json else line(finding))
 
 
 def list_bottles(*, as_json: bool) -> None:
@@ -151,12 +167,19 @@ def refresh_bottle(name: str) -> None:
     from runtime.start import refresh
 
     status, runtime = _find(name)
+    slots = refresh(_kept(status), status.bottle, runtime, this_host())
+    count = f"{len(slots)} credential{'s' if len(slots) != 1 else ''} replaced"
+    print(f"{status.bottle}: {count if slots else 'has no credentials, so nothing was replaced'}")
+
+
+def _kept(status: BottleStatus) -> Bundle:
+    """The bundle that a bottle runs, as `up` kept it."""
     host = this_host()
     kept = State.of(host.env, host.home).bundle(status.bottle)
     if not kept.exists():
         raise BundleError(
             f"'{kept}' is gone, so the slots of bottle '{status.bottle}' are not known",
-            fix="bottlegen down, then up (or refresh with the XDG_STATE_HOME that up had)",
+            fix="bottlegen down, then up (or with the XDG_STATE_HOME that up had)",
         )
     bundle = read(kept)
     if bundle.hash != status.hash:
@@ -166,6 +189,4 @@ def refresh_bottle(name: str) -> None:
                 fix="bottlegen down, then up",
             )
         )
-    slots = refresh(bundle, status.bottle, runtime, host)
-    count = f"{len(slots)} credential{'s' if len(slots) != 1 else ''} replaced"
-    print(f"{status.bottle}: {count if slots else 'has no credentials, so nothing was replaced'}")
+    return bundle

@@ -232,7 +232,8 @@ def shell(_: "Context", name: str = "") -> int:
         "name": _NAME,
         "follow": "go on as lines come",
         "audit": "the egress sidecar's decisions",
-        "json": "audit lines as they are",
+        "inspection": "what pipelock found until now",
+        "json": "audit lines as they are, findings as JSON",
     },
 )
 def logs(
@@ -240,16 +241,18 @@ def logs(
     name: str = "",
     follow: bool = False,
     audit: bool = False,
+    inspection: bool = False,
     json: bool = False,
 ) -> None:
     """
-    What the agent printed, or with --audit every request it made and what was decided.
+    What the agent printed, or with --audit every request it made and what was decided; with --inspection what
+    pipelock refused or warned of: where, in which part of a request, by which rule, never the text itself.
 
       invoke logs --audit --follow
     """
     from runtime.bottles import show_logs
 
-    show_logs(name, follow=follow, audit=audit, as_json=json)
+    show_logs(name, follow=follow, audit=audit, inspection=inspection, as_json=json)
 
 
 @user_task(help={"json": JSON})

@@ -120,11 +120,13 @@ def _twins(pair: tuple[str, str], discovery: Json, trust: str) -> list[Json]:
 
 
 def _cluster(name: str, protocol: Json, discovery: Json, trust: str) -> Json:
+    # pipelock looks in a tunnel for the values that it knew when the tunnel began: `refresh` must not wait for its end.
+    bounded: Json = {"max_connection_duration": "10s"} if trust == PIPELOCK_CA else {}
     options = typed(
         HTTP_OPTIONS,
         upstream_http_protocol_options={"auto_sni": True, "auto_san_validation": True},
         # Shorter than the keep-alive of common servers, or a request could meet a connection being closed.
-        common_http_protocol_options={"idle_timeout": "30s"},
+        common_http_protocol_options={"idle_timeout": "30s", **bounded},
         **protocol,
     )
     return {

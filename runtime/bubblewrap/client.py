@@ -70,6 +70,16 @@ def place(folder: Path, files: Sequence[MaterialFile], *, release: bool = False)
         raise RuntimeFailure(f"service '{folder.name}' took no material: {said}", fix="bottlegen down, then up")
 
 
+def read(folder: Path, path: str) -> bytes:
+    """A file as a sidecar's first process sees it; OSError when either is not there."""
+    with call(folder, {"do": "read", "path": path}) as stream:
+        stream.sendall(frames.frame(frames.END))
+        answer = frames.receive(stream)
+    if not answer or answer[0] != frames.OUT:
+        raise OSError(0, json.loads(answer[1])["said"] if answer else "it ended")
+    return answer[1]
+
+
 class Remote:
     """A command's streams, as runtime.terminal joins them. `status` is known once its output has ended; `left` when the
     user left it by Ctrl-P Ctrl-Q."""

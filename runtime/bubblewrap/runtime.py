@@ -238,6 +238,14 @@ class BubblewrapRuntime:
                         return
                     time.sleep(_FOLLOW_PAUSE)
 
+    def read(self, bottle: str, service: str, path: str) -> bytes:
+        folder = self._folder(bottle)
+        try:
+            return client.read(folder.service(service), path)
+        except OSError as e:
+            what = f"service '{service}' of bottle '{bottle}' is not there, or has no '{path}': {e.strerror}"
+            raise RuntimeFailure(what, fix="bottlegen down, then up") from e
+
     def list(self) -> tuple[BottleStatus, ...]:
         return tuple(_status(bottle, folder) for bottle, folder in records.every(self._root))
 

@@ -28,6 +28,7 @@ _RESIZE_TRIES = 10
 _INSTALL = {"runsc": "apt install runsc && runsc install && systemctl restart docker"}
 """How an engine comes to an OCI runtime: https://gvisor.dev/docs/user_guide/quick_start/docker/"""
 
+_AGAIN = "bottlegen down, then up"
 _NOBODY = (1000, 1000)
 """Who the agent is when there is no workspace to own files of and the caller is root."""
 
@@ -255,6 +256,13 @@ class DockerRuntime:
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
         with translated(f"read the logs of service '{service}' of bottle '{bottle}'"):
             yield from self.engine.api.logs(naming.container(bottle, service), stream=True, follow=follow)
+
+    def read(self, bottle: str, service: str, path: str) -> bytes:
+        with translated(f"read '{path}' of service '{service}' of bottle '{bottle}'"):
+            status, data = streams.printed(self.engine.api, naming.container(bottle, service), ["cat", path])
+        if status:
+            raise RuntimeFailure(f"service '{service}' of bottle '{bottle}' has no '{path}'", fix=_AGAIN)
+        return data
 
     def list(self) -> tuple[BottleStatus, ...]:
         return listing.bottles(self.engine)

@@ -80,6 +80,15 @@ def attach(
     return _upgrade(api, url, tty=tty, params=params)
 
 
+def printed(api: Api, container: str, argv: list[str]) -> tuple[int, bytes]:
+    """Status and standard output of a command in a running container."""
+    created = api.exec_create(container, argv)
+    stream = start_exec(api, created["Id"], tty=False)
+    data = b"".join(data for source, data in stream.output() if source == STDOUT)
+    stream.close()
+    return int(api.exec_inspect(created["Id"])["ExitCode"]), data
+
+
 def start_exec(api: Api, exec_id: str, *, tty: bool) -> Stream:
     url = api._url("/exec/{0}/start", exec_id)  # noqa: SLF001
     return _upgrade(api, url, tty=tty, json={"Tty": tty, "Detach": False})

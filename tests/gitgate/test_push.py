@@ -1,6 +1,7 @@
 """Writing through the gate: what is allowed arrives, and what is refused leaves nothing at the remote."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -175,15 +176,21 @@ def test_a_read_only_remote_says_so(agent: Agent, world: World) -> None:
 
 
 def test_more_than_the_disk_should_take_is_cut_off(agent: Agent, world: World, branch: str) -> None:
-    """Twice the bound and some: git itself stops reading, before the hook is asked."""
+    """Twice the bound and some: git itself stops reading, before the hook is asked, and the gate says why."""
     folder = agent.clone("strict")
     agent.must("config", "core.compression", "0", cwd=folder)
     agent.commit(folder, "huge", os.urandom(67 << 20))
     before = world.holds("strict")
     done = agent.git("push", "origin", f"HEAD:{branch}", cwd=folder)
     assert done.status == 1
-    assert "exceeds maximum allowed size" in done.said
+    assert "the push has more than 69206016 bytes" in done.said
+    assert 'rule: profile "gated", git.remotes "strict": max_size = 1048576' in done.said
+    assert world.gate.audit()[-1]["rule"] == "max_size = 1048576"
     assert world.holds("strict") == before
+    end = time.monotonic() + 10
+    while list((world.gate.folder / "scratch").glob("remotes/strict/objects/tmp_objdir-*")):  # git tidies up behind it
+        assert time.monotonic() < end
+        time.sleep(0.02)
     used = sum(path.stat().st_size for path in (world.gate.folder / "scratch").rglob("*") if path.is_file())
     assert used < 20 << 20
 

@@ -42,8 +42,6 @@ host = "passed.test"
 pipelock = { tls_passthrough = true }
 """
 _GIT = """
-[pipelock]
-
 [[git.remotes]]
 name = "site"
 url = "https://git.example.com:PORT/acme/site.git"
@@ -53,8 +51,7 @@ push = ["**"]
 PROFILES = {
     "codex": '[agent_provider]\ntemplate = "codex"\nforward_host_credentials = true\n' + _ROUTES,
     "claude": '[agent_provider]\ntemplate = "claude"\nauth_token = "CLAUDE_TOKEN"\n' + _ROUTES,
-    "shell": '[agent_provider]\ntemplate = "shell"\n' + _ROUTES,
-    "git": '[agent_provider]\ntemplate = "shell"\n' + _GIT,
+    "shell": '[agent_provider]\ntemplate = "shell"\n' + _ROUTES + _GIT,
 }
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from bottlegen.errors import RuntimeFailure
+from bottlegen.sidecars.pipelock import EVENTS
+from runtime.findings import findings
 from runtime.progress import make_progress
-from runtime.start import start
+from runtime.start import refresh, start
 from tests.contract import traces
 from tests.contract.bottle import Bottle
 from tests.inspection.bottles import Site, site
@@ -105,6 +107,10 @@ def test_a_secret_that_was_refused_is_not_on_disk_either(place: Site, codex: Bot
     """What the agent itself had: pipelock quotes it where nothing is kept."""
     needle = "ghp_" + "9876543210jihgfedcbaJIHGFEDCBA987654"
     assert "blocked: " in _asked(codex, f"https://open.test/?x={needle}")
+    told = list(findings(place.runtime.read(codex.name, "pipelock", EVENTS), codex.spec.bundle))
+    assert (told[-1].decision, told[-1].host, told[-1].scanner[-3:]) == ("deny", "open.test", "dlp")
+    with pytest.raises(RuntimeFailure, match="'/tmp/nothing'"):
+        place.runtime.read(codex.name, "pipelock", "/tmp/nothing")
     assert traces.found_on_host(place.engine, [place.state], [needle.encode()], place.began) == []
     if place.engine:
         pipelock = _container(place, codex, "pipelock")
@@ -173,15 +179,62 @@ def test_the_agent_does_not_reach_pipelock(place: Site, codex: Bottle) -> None:
     assert codex.run("getent", "hosts", "pipelock")[0] != 0
 
 
-def test_without_pipelock_nothing_gets_out(place: Site) -> None:
-    with place.bottle("shell") as bottle:
-        hosts = ("https://open.test/", "https://passed.test/", "https://api.test/")
-        assert all("pretend" in _asked(bottle, url) for url in hosts)
-        seen = len(place.provider.seen)
-        _kill(place, bottle, "pipelock")
-        for url in hosts:
-            assert "pretend" not in bottle.run("curl", "-sS", "--max-time", "3", url)[1]
-        assert len(place.provider.seen) == seen
+@pytest.fixture(scope="module")
+def shell(place: Site) -> Iterator[Bottle]:
+    """One with a git remote; the last test here that uses it ends its pipelock."""
+    with place.bottle("shell") as made:
+        yield made
+
+
+def test_a_refreshed_value_is_looked_for(place: Site, shell: Bottle) -> None:
+    token = f"api-token-of-tomorrow-{place.login.canary}"
+    host = replace(place.host, env={**place.host.env, "API_TOKEN": token})
+    refresh(shell.spec.bundle, shell.name, place.runtime, host)
+    end = time.monotonic() + 30
+    while "blocked: " not in _asked(shell, "-d", f"x={token}", "https://open.test/"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert "pretend api.test" in _asked(shell, "https://api.test/")
+    assert place.provider.to("api.test")[-1].header("authorization") == f"Bearer {token}"
+
+
+def _url(place: Site) -> str:
+    return f"https://git.example.com:{place.git.address[1]}/acme/site.git"
+
+
+def test_the_git_gate_has_no_way_out_but_pipelock(place: Site, shell: Bottle) -> None:
+    author = "-c user.name=A -c user.email=a@example.org"
+    commit = f"cd ~ && git clone -q {_url(place)} site && cd site && git {author} commit -q --allow-empty -m one"
+    status, said = shell.run("bash", "-c", f"{commit} && git push -q origin HEAD:main")
+    assert status == 0, said
+    new = shell.run("bash", "-c", "git -C ~/site rev-parse HEAD")[1].strip()
+    assert (place.git.root / "acme/site.git/refs/heads/main").read_text().strip() == new
+    if place.engine:
+        assert not _leads_out(place, shell, "git-gate")
+        out = ["timeout", "2", "bash", "-c", CONNECT, place.address, str(place.git.address[1])]
+        tried = {name: _container(place, shell, name).exec_run(out).exit_code for name in ("git-gate", "pipelock")}
+        assert tried["git-gate"] != 0
+        assert tried["pipelock"] == 0
+    else:
+        assert _interfaces(_pid(place, shell, "git-gate")) == {"lo"}
+
+
+def test_without_pipelock_nothing_gets_out(place: Site, shell: Bottle) -> None:
+    """Git says so within seconds, though the address is nobody's any more."""
+    hosts = ("https://open.test/", "https://passed.test/", "https://api.test/")
+    assert all("pretend" in _asked(shell, url) for url in hosts)
+    shell.run("git", "ls-remote", _url(place))
+    seen = len(place.provider.seen), len(place.git.seen)
+    assert all(seen)
+    _kill(place, shell, "pipelock")
+    for url in hosts:
+        assert "pretend" not in shell.run("curl", "-sS", "--max-time", "3", url)[1]
+    began = time.monotonic()
+    status, said = shell.run("git", "ls-remote", _url(place))
+    assert status
+    assert "pipelock, the one way to git.example.com, does not answer" in said
+    assert time.monotonic() - began < 30
+    assert (len(place.provider.seen), len(place.git.seen)) == seen
 
 
 def test_a_pipelock_that_does_not_start_takes_the_bottle_with_it(place: Site) -> None:
@@ -204,33 +257,6 @@ def test_a_pipelock_that_does_not_start_takes_the_bottle_with_it(place: Site) ->
         assert place.engine.networks.list(filters={"label": f"bottlegen.bottle={spec.bottle}"}) == []
     else:
         assert not list(place.state.rglob(spec.bottle))
-
-
-def test_the_git_gate_has_no_way_out_but_pipelock(place: Site) -> None:
-    """And where that is dead, git says so within seconds, and nothing has left."""
-    port = place.git.address[1]
-    url, author = f"https://git.example.com:{port}/acme/site.git", "-c user.name=A -c user.email=a@example.org"
-    with place.bottle("git") as bottle:
-        commit = f"cd ~ && git clone -q {url} site && cd site && git {author} commit -q --allow-empty -m one"
-        status, said = bottle.run("bash", "-c", f"{commit} && git push -q origin HEAD:main")
-        assert status == 0, said
-        new = bottle.run("bash", "-c", "git -C ~/site rev-parse HEAD")[1].strip()
-        assert (place.git.root / "acme/site.git/refs/heads/main").read_text().strip() == new
-        if place.engine:
-            assert not _leads_out(place, bottle, "git-gate")
-            out = ["timeout", "2", "bash", "-c", CONNECT, place.address, str(port)]
-            tried = {name: _container(place, bottle, name).exec_run(out).exit_code for name in ("git-gate", "pipelock")}
-            assert tried["git-gate"] != 0
-            assert tried["pipelock"] == 0
-        else:
-            assert _interfaces(_pid(place, bottle, "git-gate")) == {"lo"}
-        seen, began = len(place.git.seen), time.monotonic()
-        _kill(place, bottle, "pipelock")
-        status, said = bottle.run("git", "ls-remote", url)
-        assert status
-        assert "pipelock, the one way to git.example.com, does not answer" in said
-        assert time.monotonic() - began < 30
-        assert len(place.git.seen) == seen
 
 
 def _kill(place: Site, bottle: Bottle, service: str) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bottlegen.pins import load as load_pins
+from bottlegen.pipeline import build, load_profile
+from runtime.findings import findings, line
 from tests.dataplane.client import write_file
 from tests.inspection.conftest import CANARY, GITHUB, JWT, Hop, HopMaker
 
@@ -164,6 +167,33 @@ def test_values_to_look_for_are_read_again_with_a_replaced_config(make_hop: HopM
         assert time.monotonic() < end
         time.sleep(0.05)
     assert hop.ask("open.test", "/", "-d", "x=nothing").status == 200
+
+
+def test_its_events_can_be_told_without_what_was_found(make_hop: HopMaker, tmp_path: Path) -> None:
+    hop = make_hop(patterns=(("Acme", "ACME-[0-9]{6}"),))
+    (tmp_path / "p.toml").write_text(
+        '[agent_provider]\ntemplate = "shell"\n[pipelock]\n[[egress.routes]]\nhost = "open.test"\n'
+        '[[egress.routes]]\nhost = "*.wild.test"\n'
+    )
+    bundle = build(load_profile(str(tmp_path / "p.toml")), load_pins())
+    for value in FORMS.values():
+        hop.refuses("open.test", f"/?x={value}")
+        hop.refuses("open.test", "/", "-d", f"x={value}")
+    hop.refuses("open.test", "/", "-H", f"x-note: {CANARY}")
+    hop.refuses("a.wild.test", "/", "-d", "ACME-424242")
+    hop.refuses("other.test", "/")
+    found = list(findings((hop.pipelock.folder / "events").read_bytes(), bundle))
+    told = [(each.decision, each.method, each.host, each.scanner) for each in found]
+    assert len(found) == 2 * len(FORMS) + 3
+    assert told[-3:] == [
+        ("deny", "GET", "open.test", "header_dlp"),
+        ("deny", "POST", "*.wild.test", "body_dlp"),
+        ("deny", "CONNECT", "another host", "allowlist"),
+    ]
+    assert found[-2].rules == ("Acme (profile)",)
+    assert all(each.ts.endswith("Z") for each in found)
+    said = "\n".join(map(line, found))
+    assert not [value for value in (*FORMS.values(), "a.wild", "other.test") if value in said]
 
 
 DIFF = """diff --git a/notes b/notes

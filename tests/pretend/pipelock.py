@@ -31,6 +31,10 @@ _PATTERNS = {
     "GitHub Token": r"gh[pousr]_[A-Za-z0-9_]{36,}",
     "Private Key Header": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
 }
+_SCANNERS = {
+    "URL": "dlp", "request header": "header_dlp", "request body": "body_dlp", "compressed": "body_dlp",
+    "domain": "allowlist", "SSRF": "ssrf", "rate": "ratelimit",
+}  # fmt: skip
 _HOP = frozenset({"connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
@@ -40,6 +44,7 @@ class Refused(Exception):
     def __init__(self, reason: str, status: int = 403) -> None:
         super().__init__(reason)
         self.status = status
+        self.scanner = next((scanner for start, scanner in _SCANNERS.items() if reason.startswith(start)), "other")
 
 
 class Scanner:
@@ -184,7 +189,8 @@ class Server(ThreadingHTTPServer):
             self.scanner, self._read = Scanner(json.loads(self._path.read_text())), now
 
     def log(self, event: str, host: str, **more: object) -> None:
-        line = json.dumps({"level": "info", "event": event, "target": host, **more})
+        told = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = json.dumps({"level": "info", "event": event, "target": host, "time": told, **more})
         with self._lock, Path(self.config["logging"]["file"]).open("a") as file:
             print(line, file=file)
 
@@ -214,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self.server.policy.check(host)
         except Refused as refused:
-            self.server.log("blocked", host, method="CONNECT", reason=str(refused))
+            self.server.log("blocked", host, scanner=refused.scanner, method="CONNECT", reason=str(refused))
             self._say(refused.status, f"CONNECT blocked: {refused}")
             return
         self.server.log("tunnel_open", host)
@@ -265,7 +271,7 @@ class Inner(Handler):
             self._scan(host, body)
             answer, data = self._forward(body)
         except Refused as refused:
-            self.server.log("blocked", host, method=self.command, reason=str(refused))
+            self.server.log("blocked", host, scanner=refused.scanner, method=self.command, reason=str(refused))
             self._say(refused.status, f"blocked: {refused}")
             return
         self.send_response(answer.status)
@@ -316,7 +322,7 @@ class Inner(Handler):
             if names and (reason.startswith("URL") or settings["action"] == "block") and self.server.config["enforce"]:
                 raise Refused(f"{reason}: {', '.join(names)}" if "body" in reason else reason)
             if names:
-                self.server.log("anomaly", host, reason=reason)
+                self.server.log("anomaly", host, scanner=Refused(reason).scanner, reason=reason)
 
     def _forward(self, body: bytes) -> tuple[HTTPResponse, bytes]:
         host, _, port = self.tunnel.rpartition(":")

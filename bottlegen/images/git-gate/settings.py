@@ -10,8 +10,8 @@ from typing import Any
 RULES, START, KNOWN = "gate.json", "start.json", "known.json"
 BASE_VARIABLE, SCRATCH_VARIABLE, LOCKS_VARIABLE = "GIT_GATE_BASE", "GIT_GATE_SCRATCH", "GIT_GATE_LOCKS"
 AUDIT_VARIABLE, SINCE_VARIABLE, PYTHON_VARIABLE = "GIT_GATE_AUDIT", "GIT_GATE_SINCE", "GIT_GATE_PYTHON"
-PROXY_VARIABLE = "GIT_GATE_PROXY"
-"""`address:port` of the proxy that is the one way out, where there is one."""
+GIT_VARIABLE, PROXY_VARIABLE = "GIT_GATE_GIT", "GIT_GATE_PROXY"
+"""git's own program, beside which the gate has one of that name, and `address:port` of the one way out."""
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,12 @@ class Sidecar:
         self._pid = 0
 
     def serve(self, stream: socket.socket) -> None:
-        """One request: files, then the end; answered with what went wrong, or nothing."""
+        """One request: files, then the end; answered with what went wrong, or nothing, or a file that was asked for."""
         try:
-            placed = self._take(stream)
+            placed, wanted = self._take(stream)
+            if wanted:
+                stream.sendall(frames.frame(frames.OUT, Path(wanted).read_bytes()[-frames.LARGEST :]))
+                return
             if self._launch["begins_with"] in placed and not self._pid:
                 self._begin()
             said = ""
@@ -38,12 +41,16 @@ class Sidecar:
             said = f"{type(e).__name__}: {getattr(e, 'strerror', None) or 'not understood'}"
         stream.sendall(frames.document(frames.RESULT, {"said": said}))
 
-    def _take(self, stream: socket.socket) -> set[str]:
+    def _take(self, stream: socket.socket) -> tuple[set[str], str]:
+        """The paths of the files that came, and of one that is asked for."""
         placed: set[str] = set()
+        wanted = ""
         while (got := frames.receive(stream)) is not None:
             kind, payload = got
             if kind == frames.END:
-                return placed
+                return placed, wanted
+            if kind == frames.REQUEST:
+                wanted = json.loads(payload).get("path", "")
             if kind == frames.FILE:
                 placed.add(placing.place(payload))
         raise frames.Broken("no end came")

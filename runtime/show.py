@@ -111,7 +111,8 @@ def _write(view: Preview, console: "Console") -> None:
     console.print(_table("may reach, and nothing else", head, rows) if rows else "may reach  nothing")
     if view.remotes:
         told = map(_remote_row, view.remotes)
-        console.print(_table("git remotes, through the gate", ("url", "read", "push", "also", "credential used"), told))
+        way = "through the gate, and from it through pipelock, unread" if view.inspection else "through the gate"
+        console.print(_table(f"git remotes, {way}", ("url", "read", "push", "also", "credential used"), told))
     env = [(name, value) for name, value in view.env if not name.startswith(_TO_THE_GATE)]
     console.print(_table("env of the agent", (), env))
     if view.hidden:

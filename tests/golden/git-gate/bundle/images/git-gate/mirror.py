@@ -20,8 +20,13 @@ def make(settings: Settings) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "init", "--quiet", "--bare", str(path)], check=True)
         # The hook measures and explains; this bounds what one push can put on the disk before the hook is asked.
-        limit = ["git", "-C", str(path), "config", "receive.maxInputSize", str(2 * remote.max_size + _SLACK)]
+        limit = ["git", "-C", str(path), "config", "receive.maxInputSize", str(most(remote))]
         subprocess.run(limit, check=True)
+
+
+def most(remote: Remote) -> int:
+    """Bytes of a push that are taken in at all."""
+    return 2 * remote.max_size + _SLACK
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def _scanned(settings: Settings, remote: Remote, updates: Sequence[Update]) -> l
         return scan.objects(env, new, None, set())
     slots = {remote.slot for remote in settings.remotes if remote.slot}
     own = [settings.credential(slot).read_bytes().strip() for slot in sorted(slots)]
-    shapes = scan.Shapes(settings.shapes, own)
+    shapes = scan.Shapes(settings.shapes, own, settings.known())
     told = [what for update in updates for what in shapes.found(update.ref.encode())]
     named = [scan.Finding("secret", what, "the name of a ref") for what in told]
     large: set[str] = set()
@@ -80,8 +80,6 @@ def _as_refusal(finding: scan.Finding) -> Refusal:
     if finding.kind == "lfs":
         return Refusal(f"{finding.where} is a Git LFS pointer, whose content cannot pass the gate", "no Git LFS")
     what = f"{finding.where} holds {finding.what}; take it out of every commit of this push, and revoke it"
-    if finding.what.endswith(":"):
-        what = f"{finding.what} {finding.where}; take it out of every commit of this push, and revoke it"
     return Refusal(what, "secret_scan = true")
 
 

@@ -1,5 +1,7 @@
 """What the new objects of a push hold: each is read once, in pieces, so that memory does not grow with the push."""
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ _POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://haws
 _POINTER_BYTES = 1024
 _FORMAT = "%(objectname) %(objecttype) %(objectsize) %(rest)"
 _MOST = 20
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -28,18 +31,36 @@ class Finding:
 
 
 class Shapes:
-    """Credentials by their literals and expressions; `own` are values that may not leave whatever they look like."""
+    """Credentials by their literals and expressions; `own` are values that may not leave whatever they look like.
 
-    def __init__(self, shapes: Sequence[tuple[str, str, str]], own: Sequence[bytes]) -> None:
+    `known` are such values that the gate does not hold: how each begins, its length and its hash.
+    """
+
+    def __init__(
+        self, shapes: Sequence[tuple[str, str, str]], own: Sequence[bytes], known: Sequence[tuple[bytes, int, str]]
+    ) -> None:
         self._shapes = [(what, literal.encode(), re.compile(regex.encode())) for what, literal, regex in shapes]
         self._own = [value for value in own if len(value) >= 8]
+        self._known: dict[bytes, set[tuple[int, str]]] = {}
+        for beginning, length, digest in known:
+            if length <= _OVERLAP:
+                self._known.setdefault(beginning, set()).add((length, digest))
 
     def found(self, data: bytes) -> Iterator[str]:
         for what, literal, regex in self._shapes:
             if literal in data and regex.search(data):
                 yield what
-        if any(value in data for value in self._own):
+        if any(value in data for value in self._own) or self._knows(data):
             yield "a credential of this bottle"
+
+    def _knows(self, data: bytes) -> bool:
+        for beginning, rest in self._known.items():
+            place = data.find(beginning)
+            while place >= 0:
+                if any(hashlib.sha256(data[place : place + size]).hexdigest() == digest for size, digest in rest):
+                    return True
+                place = data.find(beginning, place + 1)
+        return False
 
 
 def objects(env: dict[str, str], new: Sequence[str], shapes: Shapes | None, large: set[str]) -> list[Finding]:
@@ -115,18 +136,32 @@ def pipelock(env: dict[str, str], new: Sequence[str], large: set[str]) -> list[F
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
+    # Verbose, since a comment in the pushed text itself can have it pass over a line, and says so then.
     scanning = subprocess.Popen(
-        [program, "git", "scan-diff"], env=env, stdin=diffs.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        [program, "git", "scan-diff", "--json", "--verbose"], env=env, stdin=diffs.stdout, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
     assert diffs.stdout
     diffs.stdout.close()
-    said = scanning.communicate()[0].decode("utf-8", "replace")
+    found, said = (part.decode("utf-8", "replace") for part in scanning.communicate())
+    if "exceeds maximum size" in said:
+        raise OSError("pipelock scans no more than 100 MB of added lines in one push: push in parts")
     if diffs.wait() or scanning.returncode not in (0, 1):
         raise OSError("pipelock could not scan this push")
-    if not scanning.returncode:
-        return []
-    # A finding is a place and a name, then the line with what was found blacked out; only the first is passed on.
-    places = [line.strip() for line in said.splitlines() if re.match(r"  \S", line)]
-    return [Finding("secret", "pipelock:", place[:200]) for place in places[:_MOST]] or [
-        Finding("secret", "pipelock:", "found a secret")
-    ]
+    return list(_told(found, said, refused=bool(scanning.returncode)))[:_MOST]
+
+
+def _told(found: str, said: str, *, refused: bool) -> Iterator[Finding]:
+    """Place and name of each finding; the line that it stands in is not passed on."""
+    try:
+        findings = json.loads(found)
+    except ValueError as e:
+        raise OSError("pipelock could not scan this push") from e
+    passed = [line.partition(": ")[2] for line in said.splitlines() if line.startswith("SUPPRESSED: ")]
+    if refused and not findings:
+        raise OSError("pipelock could not scan this push")
+    for finding in findings:
+        place = f"{finding['file']}:{finding['line']}"[:_LONGEST]
+        yield Finding("secret", f"what pipelock calls {json.dumps(finding['pattern'])}", place)
+    for line in passed:
+        yield Finding("secret", "what a comment asks pipelock to pass over", line[:_LONGEST])

@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,10 +15,13 @@ import time
 from pathlib import Path
 
 import mirror
+import relay
 from settings import (
     AUDIT_VARIABLE,
     BASE_VARIABLE,
+    GIT_VARIABLE,
     LOCKS_VARIABLE,
+    PROXY_VARIABLE,
     PYTHON_VARIABLE,
     SCRATCH_VARIABLE,
     SINCE_VARIABLE,
@@ -81,14 +85,16 @@ def main() -> None:
     os.umask(0o077)
     settings = load(base, scratch)
     _prepare(settings)
+    if settings.proxy:
+        os.environ[PROXY_VARIABLE] = relay.offered(settings.proxy)
     mirror.make(settings)
-    listener = _listen(settings)
+    listener, daemon = _listen(settings), _daemon(settings)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     free = threading.BoundedSemaphore(_AT_ONCE)
     while True:
         free.acquire()
         stream, _ = listener.accept()
-        threading.Thread(target=_serve, args=(settings, stream, free), daemon=True).start()
+        threading.Thread(target=_serve, args=(settings, daemon, stream, free), daemon=True).start()
 
 
 def _prepare(settings: Settings) -> None:
@@ -105,8 +111,14 @@ def _prepare(settings: Settings) -> None:
         "GIT_CONFIG_GLOBAL": str(settings.gitconfig), "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(settings.base),
         "LC_ALL": "C", "GIT_NO_REPLACE_OBJECTS": "1",
         BASE_VARIABLE: str(settings.base), SCRATCH_VARIABLE: str(settings.scratch),
-        AUDIT_VARIABLE: str(os.dup(1)), PYTHON_VARIABLE: PYTHON[0],
+        AUDIT_VARIABLE: str(os.dup(1)), PYTHON_VARIABLE: PYTHON[0], GIT_VARIABLE: _git(),
     })  # fmt: skip
+
+
+def _git() -> str:
+    """Git's own program: the gate's folder has another of its name, and is first where programs are looked for."""
+    folders = [folder for folder in os.environ["PATH"].split(":") if Path(folder).resolve() != CODE]
+    return str(shutil.which("git", path=":".join(folders)))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -122,15 +134,18 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _serve(settings: Settings, stream: socket.socket, free: threading.BoundedSemaphore) -> None:
+def _serve(settings: Settings, daemon: list[str], stream: socket.socket, free: threading.BoundedSemaphore) -> None:
     audit = int(os.environ[AUDIT_VARIABLE])
     locks = [
         os.open(settings.scratch / f"{remote.name}.lock", os.O_RDWR | os.O_CREAT, 0o600) for remote in settings.remotes
     ]
-    env = {**os.environ, LOCKS_VARIABLE: ",".join(map(str, locks)), SINCE_VARIABLE: str(time.monotonic())}
+    env = {
+        **os.environ, "PATH": f"{CODE}:{os.environ['PATH']}", "GIT_EXEC_PATH": str(CODE),
+        LOCKS_VARIABLE: ",".join(map(str, locks)), SINCE_VARIABLE: str(time.monotonic()),
+    }  # fmt: skip
     both = stream.fileno()
     try:
-        subprocess.run(_daemon(settings), stdin=both, stdout=both, env=env, pass_fds=(audit, *locks), check=False)
+        subprocess.run(daemon, stdin=both, stdout=both, env=env, pass_fds=(audit, *locks), check=False)
         _drain(stream)
     finally:
         for lock in locks:
@@ -150,8 +165,9 @@ def _drain(stream: socket.socket) -> None:
 
 
 def _daemon(settings: Settings) -> list[str]:
+    own = subprocess.run(["git", "--exec-path"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     return [
-        "git", "daemon", "--inetd", "--log-destination=none", "--informative-errors", "--export-all",
+        f"{own}/git-daemon", "--inetd", "--log-destination=none", "--informative-errors", "--export-all",
         f"--base-path={settings.scratch}/remotes", f"--access-hook={CODE}/access", "--enable=receive-pack",
         "--disable=upload-archive", "--forbid-override=receive-pack", "--init-timeout=60",
     ]  # fmt: skip

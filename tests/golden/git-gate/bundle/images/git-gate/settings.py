@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RULES, START = "gate.json", "start.json"
+RULES, START, KNOWN = "gate.json", "start.json", "known.json"
 BASE_VARIABLE, SCRATCH_VARIABLE, LOCKS_VARIABLE = "GIT_GATE_BASE", "GIT_GATE_SCRATCH", "GIT_GATE_LOCKS"
 AUDIT_VARIABLE, SINCE_VARIABLE, PYTHON_VARIABLE = "GIT_GATE_AUDIT", "GIT_GATE_SINCE", "GIT_GATE_PYTHON"
+GIT_VARIABLE, PROXY_VARIABLE = "GIT_GATE_GIT", "GIT_GATE_PROXY"
+"""git's own program, beside which the gate has one of that name, and `address:port` of the one way out."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Remote:
 @dataclass(frozen=True)
 class Settings:
     """`address` is where the gate listens (a folder for a unix socket), `static_hosts` the host's addresses of names,
-    `proxy` the URL of the one way out where there is one."""
+    `proxy` the one way out where there is one: `address:port`, or the path of a unix socket."""
 
     base: Path
     scratch: Path
@@ -75,6 +77,11 @@ class Settings:
 
     def credential(self, slot: str) -> Path:
         return self.base / "slots" / slot
+
+    def known(self) -> list[tuple[bytes, int, str]]:
+        """What is known of the bottle's values at present: how each begins, its length and its hash."""
+        marks = json.loads((self.base / KNOWN).read_text())
+        return [(bytes.fromhex(beginning), length, digest) for beginning, length, digest in marks]
 
     def known_hosts(self, remote: Remote) -> Path:
         return self.base / "known_hosts" / remote.name

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -9,10 +10,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from settings import Remote, Settings
+from settings import PROXY_VARIABLE, Remote, Settings
 
 CODE = Path(__file__).resolve().parent
 PYTHON = (sys.executable, "-E", "-s", "-S", "-B")
+
+_OF_THE_WAY_OUT = re.compile(r"CONNECT|Failed to connect|Couldn't connect|Recv failure")
+_REFUSED = re.compile(r"\b4\d\d\b")
+"""curl's words about a proxy, in several versions, and those of tunnel.py."""
 
 
 class Unreachable(Exception):
@@ -81,7 +86,7 @@ def environment(settings: Settings, remote: Remote) -> dict[str, str]:
     if remote.transport == "ssh":
         env["GIT_SSH_COMMAND"] = _ssh(settings, remote, route)
     elif settings.proxy:
-        config["http.proxy"] = settings.proxy  # which looks names up, and refuses, by itself
+        config["http.proxy"] = f"http://{os.environ[PROXY_VARIABLE]}"  # which looks names up, and refuses, by itself
     else:
         addresses = ",".join(f"[{found}]" if ":" in found else found for found in route.addresses())
         config["http.curloptResolve"] = f"{remote.host}:{route.port}:{addresses}"
@@ -92,19 +97,23 @@ def environment(settings: Settings, remote: Remote) -> dict[str, str]:
 
 
 def _ssh(settings: Settings, remote: Remote, route: Route) -> str:
+    if settings.proxy:
+        way = ("ProxyCommand", " ".join(map(shlex.quote, (*PYTHON, str(CODE / "tunnel.py"), "%h", "%p"))))
+    else:
+        way = ("HostName", route.addresses()[0])
     options = {
         "BatchMode": "yes",
         "ConnectTimeout": "15",
         "ControlMaster": "no",
         "GlobalKnownHostsFile": "none",
         "HostKeyAlias": remote.host,
-        "HostName": route.addresses()[0],
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
         "IdentityFile": str(settings.credential(remote.slot)),
         "ServerAliveInterval": "30",
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": str(settings.known_hosts(remote)),
+        way[0]: way[1],
     }
     return " ".join(["ssh", "-F", "none", *(shlex.quote(f"-o{name}={value}") for name, value in options.items())])
 
@@ -129,6 +138,14 @@ def reason(said: str, remote: Remote) -> str:
     ):
         held = f"the credential in slot {remote.slot}" if remote.slot else "a request without a credential"
         return f"{remote.host} refused {held}; a person may run: bottlegen refresh"
+    if any("Host key verification failed" in line for line in lines):
+        return (
+            f"{remote.host} shows another key than known_hosts has: it is not the host that was meant, or has a new key"
+        )
+    if PROXY_VARIABLE in os.environ and (failed := [line for line in lines if _OF_THE_WAY_OUT.search(line)]):
+        if any(_REFUSED.search(line) for line in failed):
+            return f"pipelock refused the way to {remote.host}: its address is private, or it was asked for too often"
+        return f"pipelock, the one way to {remote.host}, does not answer"
     told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
     return next(iter([*told, *lines]), "git failed")[:400]
 

@@ -314,6 +314,10 @@ def test_show_lists_git_remotes(project: Project) -> None:
     assert re.search(r"acme/site +refs/heads/\*\* refs/tags/\*\* +refs/heads/agent/\*\* +force +<SITE_TOKEN>", shown)
     assert "git-gate" in shown
     assert "GIT_CONFIG_" not in shown
+    assert "git remotes, through the gate\n" in shown
+    path.write_text(f"{path.read_text()}[pipelock]\n")
+    shown = project.run("show", "--profile", "dev").stdout
+    assert "git remotes, through the gate, and from it through pipelock, unread\n" in shown
 
 
 def test_explain_answers_for_git(project: Project) -> None:

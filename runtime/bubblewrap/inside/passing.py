@@ -1,16 +1,24 @@
 """Connections passed on between loopback and unix sockets: each side's end is passed on as an end."""
 
 import asyncio
+import socket
+import struct
 
 _CHUNK = 1 << 18
 _PAUSE = 0.01
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time to linger (socket(7))."""
 
 
 async def to_socket(path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One connection, passed to the unix socket `path`."""
+    """One connection, passed to the unix socket `path`; reset where nobody is there.
+
+    To git and others a plain end would be an answer without a word, about which they say none either.
+    """
     try:
         far_reader, far_writer = await asyncio.open_unix_connection(path)
     except OSError:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         writer.close()
         return
     await _both(reader, writer, far_reader, far_writer)

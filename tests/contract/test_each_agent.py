@@ -1,19 +1,23 @@
 """Every agent that a golden case says how to drive: unmodified from its registry, in a bottle, it completes a turn with
 the injected credential, holds placeholders only, and its interactive start asks nothing.
 
-A case is `tests/golden/NAME/turn.toml`, with the text that the start shows in `screen.txt`: see docs/adding.md.
+A case is `tests/golden/NAME/turn.toml`, with the text that the start shows in `screen.txt`: see docs/adding.md. Another
+way of access to an agent (`NAME-key`, `NAME-login`) is tried on one runtime: it differs in its bundle, not below it.
 """
 
 import functools
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from bottlegen import bundle
+from bottlegen.providers import PROVIDERS
 from runtime.base import LaunchSpec
 from runtime.progress import make_progress
 from tests.contract import screen
@@ -33,7 +37,14 @@ QUESTIONS = re.compile(
 PLACEHOLDER = "egress-placeholder"
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+def _pairs() -> Iterator[ParameterSet]:
+    for name in sorted(CASES):
+        if name in PROVIDERS:
+            yield pytest.param("docker", name, marks=pytest.mark.engine, id=f"{name}-docker")
+        yield pytest.param("bubblewrap", name, marks=pytest.mark.namespaces, id=f"{name}-bubblewrap")
+
+
+@pytest.mark.parametrize(("arena", "name"), tuple(_pairs()), indirect=["arena"])
 def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name: str) -> None:  # noqa: F811
     """One bottle for all three, since each start of an agent costs seconds."""
     if reason := screen.missing():

@@ -68,7 +68,7 @@ def _copilot_model(name: str) -> Event:
     supports = {"streaming": True, "tool_calls": True}
     return {
         "id": name, "object": "model", "name": name, "vendor": "Anthropic", "version": name, "preview": False,
-        "model_picker_enabled": True, "policy": {"state": "enabled"}, "supported_endpoints": ["/v1/messages"],
+        "model_picker_enabled": True, "policy": {"state": "enabled"}, "supported_endpoints": ["/v1/messages" if name.startswith("claude") else "/responses"],
         "capabilities": {
             "type": "chat", "family": name, "object": "model_capabilities", "tokenizer": "o200k_base",
             "limits": limits, "supports": supports,

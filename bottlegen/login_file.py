@@ -20,12 +20,14 @@ class LoginFile:
     fix: str
     fix_missing: str = ""
 
-    def read(self, host: HostView, parse: Callable[[bytes], object] = json.loads) -> Mapping[str, object]:
-        """The file's object; SecretError where there is none. What `parse` raises is dropped: it would carry the text,
-        which holds the tokens."""
+    def read(
+        self, host: HostView, form: str = "JSON", parse: Callable[[bytes], object] = json.loads
+    ) -> Mapping[str, object]:
+        """The file's object, in the `form` that `parse` reads; SecretError where there is none. What `parse` raises is
+        dropped: it would carry the text, which holds the tokens."""
         document = self._parsed(self._bytes(host), parse)
         if not isinstance(document, dict):
-            raise self.refusal(f"the host's {self.what} is not a JSON object")
+            raise self.refusal(f"the host's {self.what} is not a {form} object")
         return cast("Mapping[str, object]", document)
 
     def refusal(self, what: str) -> SecretError:

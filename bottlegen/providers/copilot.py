@@ -114,7 +114,7 @@ def provision_host(token_refs: frozenset[str], host: HostView) -> HostProvision:
     settings = host.env.get("XDG_CONFIG_HOME") or posixpath.join(host.home, ".config")
     folder = host.env.get("GH_CONFIG_DIR") or posixpath.join(settings, "gh")
     file = LoginFile(path=posixpath.join(folder, "hosts.yml"), what="GitHub login of gh", fix=_FIX)
-    github = file.read(host, _yaml).get("github.com")
+    github = file.read(host, "YAML", _yaml).get("github.com")
     if not isinstance(github, Mapping):
         raise file.refusal("the host's gh has no login to github.com")
     if not github.get("oauth_token"):

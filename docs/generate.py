@@ -23,8 +23,8 @@ _AGENTS = """\
 
 Made by `./inv docs` from the providers' own words. Each agent has a profile of its name in `profiles/`, which takes the
 first way of access that stands here; `bottlegen agents` says which of them this host has. A login stays on the host: of
-its file one token goes to the egress sidecar when a bottle starts, and the agent holds dummies. When the host has renewed
-it, `bottlegen refresh` gives a running bottle the new one.
+its file one token goes to the egress sidecar when a bottle starts, and the agent holds dummies. When the host has
+renewed it, `bottlegen refresh` gives a running bottle the new one.
 """
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")

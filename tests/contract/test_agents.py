@@ -11,6 +11,7 @@ from tests.contract.arena import AGENT_UID, ROOT, Arena, arena  # noqa: F401 - a
 pytestmark = pytest.mark.agents
 
 CODEX_TURN = ("codex", "exec", "--skip-git-repo-check", "say hi")
+TURNS_AT = {"codex": ("chatgpt.com", "/backend-api/codex/responses"), "claude": ("api.anthropic.com", "/v1/messages")}
 CLAUDE_TURN = ("claude", "-p", "say hi")
 
 
@@ -40,18 +41,15 @@ def test_codex_runs_its_tools_in_the_workspace(arena: Arena) -> None:  # noqa: F
 
 @pytest.mark.parametrize("name", ["codex", "claude"])
 def test_no_trace_of_the_token(arena: Arena, name: str) -> None:  # noqa: F811
-    """While the agent has taken a turn and the bottle still runs: every process, file, inspect, log and engine file. The
-    turn's requests all carried the token, and what the agent holds for a login is a dummy."""
+    """While the agent has taken a turn and the bottle still runs: every process, file, inspect, log and engine file.
+    The turn's requests all carried the token, and what the agent holds for a login is a dummy."""
     arena.pretend()
     assert arena.bottlegen("up", "--profile", name, "--detach", "--", "sleep", "600").returncode == 0
     turn = {"codex": CODEX_TURN, "claude": CLAUDE_TURN}[name]
     done = arena.bottlegen("exec", "--name", name, "--", *turn, timeout=180)
     assert arena.reply in done.stdout, done.stderr
     needles = arena.secrets(name)
-    host, path = {
-        "codex": ("chatgpt.com", "/backend-api/codex/responses"),
-        "claude": ("api.anthropic.com", "/v1/messages"),
-    }[name]
+    host, path = TURNS_AT[name]
     turns = [seen for seen in arena.provider.to(host) if seen.path.startswith(path)]
     assert {seen.header("authorization") for seen in turns} == {f"Bearer {needles[0].decode()}"}
     if name == "codex":

@@ -10,11 +10,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bottlegen import reference
+from bottlegen.plan import Credential
+from bottlegen.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bottlegen", "runtime")
 BEGIN = "<!-- modules: made by `./inv docs` from the modules' own docstrings -->\n"
 END = "<!-- end of modules -->\n"
+
+_AGENTS = """\
+# Agents
+
+Made by `./inv docs` from the providers' own words. Each agent has a profile of its name in `profiles/`, which takes the
+first way of access that stands here; `bottlegen agents` says which of them this host has. A login stays on the host: of
+its file one token goes to the egress sidecar when a bottle starts, and the agent holds dummies. When the host has
+renewed it, `bottlegen refresh` gives a running bottle the new one.
+"""
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -29,6 +40,7 @@ def pages(root: Path) -> Mapping[str, str]:
     return {
         "docs/profile.md": reference.markdown(),
         "docs/architecture.md": with_modules(architecture, module_lines(root)),
+        "docs/agents.md": agents_page(root),
     }
 
 
@@ -51,9 +63,23 @@ def module_lines(root: Path) -> str:
     return "\n\n".join(tables) + "\n"
 
 
+def agents_page(root: Path) -> str:
+    """A section an agent: what its module says of itself, and the ways to give it access."""
+    return _AGENTS + "".join(_agent(root, name) for name in sorted(PROVIDERS))
+
+
+def _agent(root: Path, name: str) -> str:
+    text = f"\n## {name}\n\n{_docstring(root / 'bottlegen' / 'providers' / f'{name}.py')}\n"
+    rows = [f"| `{_given(way)}` | {way.about} |" for way in PROVIDERS[name].credentials]
+    return text + ("\n".join(("", "| in `[agent_provider]` | what it is |", "|---|---|", *rows)) + "\n" if rows else "")
+
+
+def _given(way: Credential) -> str:
+    return f"{way.field} = true" if way.field == "forward_host_credentials" else f'{way.field} = "{way.name}"'
+
+
 def _first_line(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0].removesuffix(".").removesuffix(":").replace("|", "\\|")
+    return _docstring(path).partition("\n")[0].removesuffix(".").removesuffix(":").replace("|", "\\|")
 
 
 def flaws(root: Path) -> Iterator[str]:
@@ -87,6 +113,10 @@ def _anchors(page: Path) -> set[str]:
     """Headings as GitHub names them."""
     headings = re.findall(r"^#+ +(.*)$", _FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def main(arguments: list[str]) -> int:

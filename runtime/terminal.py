@@ -49,13 +49,15 @@ def join(remote: Remote, *, tty: bool, stdin: bool, resize: Resize | None = None
         remote.close()
         reader.join(timeout=1)
         os.close(wake)
-        with suppress(OSError):
+        if reader.ident is None:
             os.close(waker)
     if unread.is_set():
         raise SystemExit(128 + signal.SIGPIPE)
 
 
 def _drain(remote: Remote, waker: int, unread: threading.Event) -> None:
+    """Ends with `waker` closed. It is closed nowhere else: this thread may outlast the join, and the number would be
+    another file's."""
     try:
         for number, data in remote.output():
             _write(number, data)
@@ -64,8 +66,7 @@ def _drain(remote: Remote, waker: int, unread: threading.Event) -> None:
     except OSError:
         pass  # the far side broke off, or the terminal hung up: nothing more to say
     finally:
-        with suppress(OSError):
-            os.write(waker, b".")
+        os.close(waker)
 
 
 def _write(number: int, data: bytes) -> None:

@@ -25,6 +25,9 @@ FOLDER_MARKERS = {
     "microvm": "microvm",
     "inspection": "envoy",
 }
+LONGEST = ("test_each_agent.py", "test_flake.py", "test_agents.py", "test_killed.py", "test_docker_isolation.py")
+"""Files that come first, minutes each: begun last, one would keep a worker busy while the others have nothing left."""
+
 REQUIRED = pytest.StashKey[frozenset[str]]()
 
 
@@ -130,6 +133,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         # A test that runs on one runtime or another says itself which of them it needs.
         own = any(item.get_closest_marker(name) for name in ("namespaces", "gvisor"))

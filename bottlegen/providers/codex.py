@@ -4,17 +4,15 @@ The dummies carry the real expiry, as Codex would otherwise try to refresh with 
 real account id, as it looks for its own among the accounts that the server lists. Both identify, neither authenticates.
 """
 
-import base64
 import json
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
-from bottlegen.apis import APIS, refuse_both
-from bottlegen.errors import Problem, SecretError, Where
+from bottlegen import chatgpt
+from bottlegen.apis import APIS, PLACEHOLDER, refuse_both
 from bottlegen.hostview import HostProvision, HostView
+from bottlegen.login_file import LoginFile
 from bottlegen.pins import Pins
 from bottlegen.plan import (
     MATERIAL,
@@ -47,9 +45,7 @@ EXPIRY_MARGIN = 300
 with 320 it does not), whatever the id token's expiry or `last_refresh` say."""
 
 _ORIGIN = "provider codex"
-_CLAIMS = "https://api.openai.com/auth"
-_NOT_A_TOKEN = "egress-placeholder"  # noqa: S105 - obviously none
-_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_FIX_MISSING = 'codex login\n(kept in a keyring? first set cli_auth_credentials_store = "file" in config.toml)'
 
 # The bottle is the sandbox, so Codex's own (bubblewrap, which needs user namespaces) is off; the rest keeps the start
 # free of questions, update checks and a daemon that would outlive the agent.
@@ -74,7 +70,7 @@ hide_full_access_warning = true
 trust_level = "trusted"
 """
 
-_KEY_AUTH = json.dumps({"OPENAI_API_KEY": _NOT_A_TOKEN}) + "\n"
+_KEY_AUTH = json.dumps({"OPENAI_API_KEY": PLACEHOLDER}) + "\n"
 
 
 def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
@@ -113,7 +109,7 @@ def _routes(agent: AgentProvider) -> tuple[Route, ...]:
     auth = Auth(token_ref=CODEX_HOST_CREDENTIAL_TOKEN_REF) if forward else None
     hosts = () if forward else ("auth.openai.com", "api.openai.com")
     return (
-        Route(host="chatgpt.com", auth=auth, tls_passthrough=True, origin=_ORIGIN),
+        Route(host=chatgpt.HOST, auth=auth, tls_passthrough=True, origin=_ORIGIN),
         *(Route(host=host, tls_passthrough=True, origin=_ORIGIN) for host in hosts),
     )
 
@@ -141,29 +137,12 @@ class _Login:
 
 def _read_login(host: HostView) -> _Login:
     path = posixpath.join(host.env.get("CODEX_HOME") or posixpath.join(host.home, ".codex"), "auth.json")
-    document = _object(_read(path, host))
-    if document is None:
-        raise _refusal(path, "the host's Codex login is not a JSON object")
+    file = LoginFile(path=path, what="Codex login", fix="codex login", fix_missing=_FIX_MISSING)
+    document = file.read(host)
     tokens = document.get("tokens")
     if not isinstance(tokens, dict):
-        raise _refusal(path, _without_tokens(document))
-    return _login(path, tokens, host.now)
-
-
-def _read(path: str, host: HostView) -> bytes:
-    try:
-        data = host.read(path)
-    except OSError as e:
-        raise _refusal(path, f"cannot read the host's Codex login: {e.strerror}") from e
-    if data is None:
-        raise SecretError(
-            Problem(
-                what="no Codex login on this host",
-                where=Where(file=path),
-                fix='codex login\n(kept in a keyring? first set cli_auth_credentials_store = "file" in config.toml)',
-            )
-        )
-    return data
+        raise file.refusal(_without_tokens(document))
+    return _login(file, tokens, host.now)
 
 
 def _without_tokens(document: Mapping[str, object]) -> str:
@@ -172,101 +151,42 @@ def _without_tokens(document: Mapping[str, object]) -> str:
     return "the host's Codex login holds no tokens"
 
 
-def _login(path: str, tokens: Mapping[str, object], now: int) -> _Login:
-    access = tokens.get("access_token")
-    if not isinstance(access, str) or not access:
-        raise _refusal(path, "the host's Codex login holds no access token")
-    claims = _jwt_claims(access)
+def _login(file: LoginFile, tokens: Mapping[str, object], now: int) -> _Login:
+    access = file.secret(tokens.get("access_token"))
+    claims = chatgpt.claims_of(access.reveal())
     expires = claims.get("exp") if claims else None
     if claims is None or not isinstance(expires, int):
-        raise _refusal(
-            path,
-            "the access token of the host's Codex login is not a JWT with an expiry",
-        )
+        raise file.refusal("the access token of the host's Codex login is not a JWT with an expiry")
     if expires <= now + EXPIRY_MARGIN:
-        raise _refusal(path, "the host's Codex login has expired")
+        raise file.refusal("the host's Codex login has expired")
     about = {
-        **_account_claims(claims),
-        **_account_claims(_jwt_claims(tokens.get("id_token"))),
+        **chatgpt.account_claims(claims),
+        **chatgpt.account_claims(chatgpt.claims_of(tokens.get("id_token"))),
     }
     account = tokens.get("account_id") or about.get("chatgpt_account_id")
     if not isinstance(account, str):
-        raise _refusal(path, "the host's Codex login holds no account id")
+        raise file.refusal("the host's Codex login holds no account id")
     plan = about.get("chatgpt_plan_type")
     return _Login(
-        access_token=Secret(access),
+        access_token=access,
         expires=expires,
         account_id=account,
         plan_type=plan if isinstance(plan, str) else "unknown",
     )
 
 
-def _refusal(path: str, what: str) -> SecretError:
-    return SecretError(Problem(what=what, where=Where(file=path), fix="codex login"))
-
-
-def _object(data: bytes) -> Mapping[str, object] | None:
-    """A JSON object, or None. No exception leaves here: a decoder's would carry the text, which holds the tokens."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else None
-
-
-def _jwt_claims(token: object) -> Mapping[str, object] | None:
-    if not isinstance(token, str) or not _JWT.fullmatch(token):
-        return None
-    payload = token.split(".")[1]
-    try:
-        data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-    except ValueError:
-        return None
-    return _object(data)
-
-
-def _account_claims(claims: Mapping[str, object] | None) -> Mapping[str, object]:
-    about = (claims or {}).get(_CLAIMS)
-    return cast("Mapping[str, object]", about) if isinstance(about, dict) else {}
-
-
 def _dummy_auth(login: _Login) -> str:
-    token = _dummy_jwt(login)
+    token = chatgpt.dummy_token(login.account_id, login.plan_type, login.expires)
     document = {
         "OPENAI_API_KEY": None,
         "auth_mode": "chatgpt",
         "tokens": {
             "id_token": token,
             "access_token": token,
-            "refresh_token": _NOT_A_TOKEN,
+            "refresh_token": PLACEHOLDER,
             "account_id": login.account_id,
         },
         # Far ahead: to a Codex that goes by this, an old one would be a reason to refresh.
         "last_refresh": "2099-01-01T00:00:00Z",
     }
     return json.dumps(document, sort_keys=True, indent=2) + "\n"
-
-
-def _dummy_jwt(login: _Login) -> str:
-    """Three base64url parts, as Codex parses them; unsigned, so worth nothing to anybody else."""
-    account = {
-        "chatgpt_account_id": login.account_id,
-        "chatgpt_plan_type": login.plan_type,
-        "chatgpt_user_id": _NOT_A_TOKEN,
-    }
-    claims = {"email": "agent@bottle.invalid", "exp": login.expires, _CLAIMS: account}
-    return ".".join(
-        (
-            _part({"alg": "none", "typ": "JWT"}),
-            _part(claims),
-            _base64url(_NOT_A_TOKEN.encode()),
-        )
-    )
-
-
-def _part(value: object) -> str:
-    return _base64url(json.dumps(value, sort_keys=True).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -4,12 +4,11 @@ import json
 import posixpath
 
 from bottlegen.apis import APIS, PLACEHOLDER, Api, refuse_both
-from bottlegen.errors import Problem, SecretError, Where
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.interpreted import PROGRAMS, launcher, node_image
+from bottlegen.login_file import LoginFile
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan
-from bottlegen.secret import Secret
 
 fields: frozenset[str] = frozenset({"api_key", "forward_host_credentials", "model"})
 
@@ -30,6 +29,7 @@ _MODEL = "gemini-2.5-pro"
 _KEY = "GEMINI_API_KEY"
 _ORIGIN = "provider gemini"
 _CODE_ASSIST = Api(host="cloudcode-pa.googleapis.com")
+_FIX = 'gemini -p "hi"   # renews it; or run gemini and choose Login with Google'
 _LOGIN_ENV = "GOOGLE_CLOUD_ACCESS_TOKEN"
 
 EXPIRY_MARGIN = 60
@@ -72,30 +72,8 @@ def provision_host(token_refs: frozenset[str], host: HostView) -> HostProvision:
     if GEMINI_HOST_CREDENTIAL_TOKEN_REF not in token_refs:
         return HostProvision()
     path = posixpath.join(host.home, ".gemini", "oauth_creds.json")
-    try:
-        data = host.read(path)
-    except OSError as e:
-        raise _refusal(path, f"cannot read the host's Google login of Gemini CLI: {e.strerror}") from e
-    if data is None:
-        raise _refusal(path, "no Google login of Gemini CLI on this host")
-    return HostProvision(env=((GEMINI_HOST_CREDENTIAL_TOKEN_REF, _access_token(path, data, host.now)),))
-
-
-def _access_token(path: str, data: bytes, now: int) -> Secret:
-    """No decoder's exception leaves here: it would carry the text, which holds the tokens."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        document = None
-    token = document.get("access_token") if isinstance(document, dict) else None
-    if not isinstance(token, str) or not token:
-        raise _refusal(path, "the host's Google login of Gemini CLI holds no access token")
-    expires = document.get("expiry_date")
-    if not isinstance(expires, int) or expires // 1000 <= now + EXPIRY_MARGIN:
-        raise _refusal(path, "the host's Google login of Gemini CLI has expired")
-    return Secret(token)
-
-
-def _refusal(path: str, what: str) -> SecretError:
-    fix = 'gemini -p "hi"   # renews it; or run gemini and choose Login with Google'
-    return SecretError(Problem(what=what, where=Where(file=path), fix=fix))
+    file = LoginFile(path=path, what="Google login of Gemini CLI", fix=_FIX)
+    document = file.read(host)
+    token = file.secret(document.get("access_token"))
+    file.lasts(document.get("expiry_date"), host.now, EXPIRY_MARGIN)
+    return HostProvision(env=((GEMINI_HOST_CREDENTIAL_TOKEN_REF, token),))

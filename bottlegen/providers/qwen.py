@@ -1,4 +1,7 @@
-"""Qwen Code: it holds a placeholder for the key of Alibaba's Model Studio, whose host is the only one it needs."""
+"""Qwen Code: it holds a placeholder for the key of Alibaba's Model Studio, whose host is the only one it needs.
+
+There is no login to forward: the free one ended in April 2026, and what a subscription (Coding Plan) gives is a key.
+"""
 
 import json
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from bottlegen.chatgpt import claims_of
 from bottlegen.plan import AgentProvider, ProvisionPlan
-from bottlegen.providers.codex import EXPIRY_MARGIN, _jwt_claims
+from bottlegen.providers.codex import EXPIRY_MARGIN
 from tests.agents.stage import Stage
 from tests.pretend import Pretence, PretendProvider
 from tests.pretend.connect import Forwarder
@@ -75,7 +76,7 @@ def test_codex_refreshes_only_what_has_expired(stage: Stage, lifetime: int, asks
 
 def _with_lifetime(auth: str, change: int) -> str:
     document: dict[str, Any] = json.loads(auth)
-    claims: dict[str, Any] = dict(_jwt_claims(document["tokens"]["access_token"]) or {})
+    claims: dict[str, Any] = dict(claims_of(document["tokens"]["access_token"]) or {})
     token = jwt({**claims, "exp": claims["exp"] + change})
     document["tokens"].update(access_token=token, id_token=token)
     return json.dumps(document)

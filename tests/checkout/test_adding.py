@@ -14,6 +14,7 @@ SHARED = {
     "bottlegen.lock",
     "bottlegen/pins.toml",
     "bottlegen/providers/__init__.py",
+    "docs/agents.md",
     "docs/architecture.md",
 }
 """What each addition has a line or a table in, the second of them the registry."""
@@ -36,7 +37,7 @@ def _files_that_name(name: str) -> set[str]:
         "grep",
         "--untracked",
         "-lIE",
-        f"(^|[^&[:alnum:]_]){name}([^[:alnum:]_]|$)",  # but for the entity &amp;
+        f"(^|[^&[:alnum:]_-]){name}([^[:alnum:]_]|$)",  # but for the entity &amp; and services such as a-b
         "--",
         "bottlegen.lock",
         "bottlegen",

@@ -23,8 +23,9 @@ def suite(tmp_path):
     def run(folder: str, source: str, required: str, **env: str) -> tuple[int, str]:
         (tmp_path / "tests" / folder).mkdir()
         (tmp_path / "tests" / folder / "test_one.py").write_text(source)
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no"]
-        environment = os.environ | {"BOTTLEGEN_REQUIRE": required} | env
+        base = f"--basetemp={tmp_path / 'base'}"  # else it tidies the folder that all of this user's runs share
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", base]
+        environment = os.environ | {"BOTTLEGEN_REQUIRE": required, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | env
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
         )

@@ -1,6 +1,7 @@
 """A host with a login, a workspace and a pretend internet: everything but the engine and the agents is made here."""
 
 import base64
+import functools
 import json
 import os
 import subprocess
@@ -15,9 +16,14 @@ from typing import Any
 import docker
 import pytest
 
+from bottlegen import bundle
+from runtime.base import LaunchSpec
+from runtime.progress import make_progress
 from tests.contract import traces
+from tests.contract.bottle import make_runtime
 from tests.engine.bottle import LOCAL_BASE
 from tests.pretend import HOSTS, Pretence, PretendProvider
+from tests.pretend.authority import TestAuthority
 from tests.pretend.login import CodexLogin
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +133,8 @@ class Arena:
         return [sys.executable, "-m", "runtime.cli", *words]
 
     def bottlegen(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        if self.engine and argv[:2] == ("up", "--profile") and (shipped := ROOT / "bundles" / argv[2]).is_dir():
+            have_images(self.runtime, shipped)
         return subprocess.run(
             self.command(*argv), cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout, check=False,
@@ -192,6 +200,23 @@ class Arena:
         return [name for name in (*containers, *networks, *volumes) if self.canary[:8] in name]
 
 
+@functools.cache
+def _authority() -> TestAuthority:
+    """One for all: an engine's layers are shared by builds that trust alike."""
+    return TestAuthority()
+
+
+@functools.cache
+def have_images(kind: str, bundle_of: Path) -> None:
+    """Build what a bottle needs as the engine's own tests do, without this host's extra trust: all share the layers."""
+    spec = LaunchSpec(
+        bottle="none", session="none", bundle=bundle.read(bundle_of), command=(), tty=False, interactive=False,
+        workspace=None, home=None, base_image=LOCAL_BASE, outside_network="", terminal_env=(), protected=(),
+    )  # fmt: skip
+    with make_runtime(kind, Path("/nonexistent")) as runtime:
+        runtime.prepare(spec, make_progress())
+
+
 @pytest.fixture(
     params=[
         pytest.param("docker", marks=pytest.mark.engine),
@@ -204,7 +229,7 @@ def arena(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Arena]:
         with _docker_arena(tmp_path) as made:
             yield made
         return
-    with PretendProvider(bind=("127.0.0.1", 0)) as provider:
+    with PretendProvider(bind=("127.0.0.1", 0), authority=_authority()) as provider:
         alone = Arena(tmp_path, "bubblewrap", None, "", provider)
         try:
             yield alone
@@ -220,7 +245,7 @@ def _docker_arena(folder: Path) -> Iterator[Arena]:
     try:
         network.reload()
         gateway = network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
-        with PretendProvider(bind=(gateway, 0)) as provider:
+        with PretendProvider(bind=(gateway, 0), authority=_authority()) as provider:
             made = Arena(folder, "docker", engine, str(network.name), provider)
             try:
                 yield made

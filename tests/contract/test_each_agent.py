@@ -1,26 +1,26 @@
 """Every agent that a golden case says how to drive: unmodified from its registry, in a bottle, it completes a turn with
 the injected credential, holds placeholders only, and its interactive start asks nothing.
 
-A case is `tests/golden/NAME/turn.toml`, with the text that the start shows in `screen.txt`: see docs/adding.md.
+A case is `tests/golden/NAME/turn.toml`, with the text that the start shows in `screen.txt`: see docs/adding.md. Another
+way of access to an agent (`NAME-key`, `NAME-login`) is tried on one runtime: it differs in its bundle, not below it. It
+has a screen of its own where the agent's first questions depend on it.
 """
 
-import functools
 import json
 import re
 import tomllib
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from bottlegen import bundle
-from runtime.base import LaunchSpec
-from runtime.progress import make_progress
+from bottlegen.providers import PROVIDERS
 from tests.contract import screen
-from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
-from tests.contract.bottle import CACHE, make_runtime
+from tests.contract.arena import ROOT, Arena, arena, have_images  # noqa: F401 - a fixture
+from tests.contract.bottle import CACHE
 from tests.contract.screen import Screen
-from tests.engine.bottle import LOCAL_BASE
 
 pytestmark = pytest.mark.agents
 
@@ -33,7 +33,14 @@ QUESTIONS = re.compile(
 PLACEHOLDER = "egress-placeholder"
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+def _pairs() -> Iterator[ParameterSet]:
+    for name in sorted(CASES):
+        if name in PROVIDERS:
+            yield pytest.param("docker", name, marks=pytest.mark.engine, id=f"{name}-docker")
+        yield pytest.param("bubblewrap", name, marks=pytest.mark.namespaces, id=f"{name}-bubblewrap")
+
+
+@pytest.mark.parametrize(("arena", "name"), tuple(_pairs()), indirect=["arena"])
 def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name: str) -> None:  # noqa: F811
     """One bottle for all three, since each start of an agent costs seconds."""
     if reason := screen.missing():
@@ -46,7 +53,7 @@ def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name
     if "login" in case:
         _log_in(arena, case["login"], secret)
     arena.pretend(expected=_expected(case, secret))
-    have_image(arena.runtime, name)
+    have_images(arena.runtime, GOLDEN / name / "bundle")
     profile = str(GOLDEN / name / "profile.toml")
     up = arena.bottlegen("up", "--profile", profile, "--dev", "--name", name, "--detach", "--", "sleep", "600")
     assert up.returncode == 0, up.stderr
@@ -57,7 +64,8 @@ def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name
     assert arena.found_in_bottle(name, [arena.canary.encode()]) == []
     assert arena.found_on_host([arena.canary.encode()]) == []
 
-    _start_asks_nothing(arena, name, tuple(made.manifest.services["agent"].command))
+    if (GOLDEN / name / "screen.txt").exists():
+        _start_asks_nothing(arena, name, tuple(made.manifest.services["agent"].command))
     assert not [seen for seen in arena.provider.seen if PLACEHOLDER in str(seen.headers) + seen.path]
 
 
@@ -102,16 +110,3 @@ def test_lines_are_looked_for_in_their_order() -> None:
     assert _holds("\n  a\n tip\nb  \n", ["a", "b"])
     assert not _holds("b\na", ["a", "b"])
     assert QUESTIONS.search("Do you trust the files in this folder?")
-
-
-@functools.cache
-def have_image(kind: str, name: str) -> None:
-    """Build what the bottle needs before it is looked at, and without this test's own authority among the trusted: each
-    has another, and an engine's layers are shared by builds that trust alike."""
-    spec = LaunchSpec(
-        bottle="none", session="none", bundle=bundle.read(GOLDEN / name / "bundle"), command=(), tty=False,
-        interactive=False, workspace=None, home=None, base_image=LOCAL_BASE, outside_network="", terminal_env=(),
-        protected=(),
-    )  # fmt: skip
-    with make_runtime(kind, Path("/nonexistent")) as runtime:
-        runtime.prepare(spec, make_progress())

@@ -18,6 +18,7 @@ experimental-features = nix-command flakes
 substituters =
 build-users-group =
 sandbox = false
+max-jobs = 2
 flake-registry =
 warn-dirty = false
 """

@@ -65,10 +65,11 @@ def copilot_models(names: Sequence[str]) -> Mapping[str, Any]:
 
 def _copilot_model(name: str) -> Event:
     limits = {"max_output_tokens": _LONGEST_OUTPUT, "max_context_window_tokens": 200000, "max_prompt_tokens": 128000}
+    endpoint = "/v1/messages" if name.startswith("claude") else "/responses"
     supports = {"streaming": True, "tool_calls": True}
     return {
         "id": name, "object": "model", "name": name, "vendor": "Anthropic", "version": name, "preview": False,
-        "model_picker_enabled": True, "policy": {"state": "enabled"}, "supported_endpoints": ["/v1/messages"],
+        "model_picker_enabled": True, "policy": {"state": "enabled"}, "supported_endpoints": [endpoint],
         "capabilities": {
             "type": "chat", "family": name, "object": "model_capabilities", "tokenizer": "o200k_base",
             "limits": limits, "supports": supports,

@@ -112,6 +112,7 @@ class PretendProvider:
             "openrouter.ai": self._openai,
             "api.github.com": self._github,
             COPILOT: self._copilot,
+            "api.githubcopilot.com": self._copilot,
             "ampcode.com": self._amp,
         }
 
@@ -186,7 +187,7 @@ class PretendProvider:
     async def _copilot(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/models":
             return web.json_response(formats.copilot_models(("claude-sonnet-4.6", "gpt-5.5")))
-        return await self._anthropic(request)
+        return await (self._anthropic if request.path.endswith("/messages") else self._openai)(request)
 
 
 async def _stream(request: web.BaseRequest, answer: list[events.Event]) -> web.StreamResponse:

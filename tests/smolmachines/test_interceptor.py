@@ -23,9 +23,17 @@ from runtime.smolmachines.runtime import _await_interceptor
 ROOT = Path(__file__).parents[2]
 TOKEN = bytes(range(32))
 EGRESS = bytes([198, 51, 100, 1])
-_BEGIN = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from runtime.bubblewrap.inside.interceptor import main; main()"
-)
+# The numbers are the child's affair: those of this process may be anybody's, such as an engine's connection.
+_BEGIN = f"""\
+import fcntl, os, sys
+sys.path.insert(0, sys.argv.pop(1))
+given = [fcntl.fcntl(int(sys.argv.pop()), fcntl.F_DUPFD, 100) for _ in range(2)]
+for number, descriptor in zip(({frames.DOORS}, {frames.LISTENER}), given):
+    os.dup2(descriptor, number)
+    os.close(descriptor)
+from runtime.bubblewrap.inside.interceptor import main
+main()
+"""
 
 
 class Standing:
@@ -42,15 +50,11 @@ class Standing:
         self._leash = os.pipe()
         with client.listen(folder) as control, socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
-            numbered = (frames.LISTENER, frames.DOORS)
-            for descriptor, number in zip((control.fileno(), listener.fileno()), numbered, strict=True):
-                os.dup2(descriptor, number)
+            given = (control.fileno(), listener.fileno())
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BEGIN, str(ROOT), str(folder / "launch")],
-                stdin=self._leash[0], stdout=subprocess.PIPE, pass_fds=numbered,
+                [sys.executable, "-I", "-S", "-c", _BEGIN, str(ROOT), str(folder / "launch"), *map(str, given)],
+                stdin=self._leash[0], stdout=subprocess.PIPE, pass_fds=given,
             )  # fmt: skip
-        for descriptor in numbered:
-            os.close(descriptor)
 
     def dial(
         self, *, port: int = 3128, address: bytes = EGRESS, token: bytes = TOKEN, head: bytes = b""
@@ -77,6 +81,19 @@ class Standing:
         self.process.stdout.close()
         for descriptor in self._leash:
             os.close(descriptor)
+
+
+def test_this_process_keeps_its_descriptors(tmp_path: Path) -> None:
+    """The numbers that the interceptor goes by are taken here: closed, whose they are would find out later."""
+    numbers = [os.open(os.devnull, os.O_RDONLY)]
+    while numbers[-1] < frames.DOORS:
+        numbers.append(os.dup(numbers[0]))
+    try:
+        Standing(tmp_path).close()
+        assert {str(Path(f"/proc/self/fd/{number}").readlink()) for number in numbers} == {os.devnull}
+    finally:
+        for number in numbers:
+            os.close(number)
 
 
 @pytest.fixture

@@ -41,3 +41,38 @@ def test_a_reader_that_goes_away_ends_this_process() -> None:
             os.close(number)
     assert ended.value.code == 141
     assert remote.closed.is_set()
+
+
+class _Stuck(_Endless):
+    """A far side that says nothing and does not heed its end at once; it cannot be sent to."""
+
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        self.closed.wait()
+        yield from ()
+
+    def send(self, data: bytes) -> None:
+        raise ValueError("cannot be sent to")
+
+    def close(self) -> None: ...
+
+
+def test_a_far_side_that_lasts_longer_touches_no_file_opened_since() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+    kept = os.dup(0)
+    os.dup2(reading, 0)
+    remote = _Stuck()
+    try:
+        with pytest.raises(ValueError, match="cannot be sent to"):
+            terminal.join(remote, tty=False, stdin=True)
+        source, sink = os.pipe()
+        remote.closed.set()
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and thread.daemon:
+                thread.join(timeout=5)
+        os.write(sink, b"mine")
+        assert os.read(source, 10) == b"mine"
+    finally:
+        os.dup2(kept, 0)
+        for number in (kept, reading, writing, source, sink):
+            os.close(number)

@@ -21,6 +21,8 @@ let
         ];
         # Python of the machine may find this checkout by its environment: what is built must not.
         PYTHONSAFEPATH = "1";
+        # Of the tests that a check runs a part: the rest runs beside this test in the same environment.
+        PYTEST_ADDOPTS = "--ignore-glob=*/tests/unit/test_[!b]* --ignore-glob=*/tests/unit/*/*";
       }
       // attributes
       // {

@@ -41,8 +41,8 @@ def test_without_the_slot_nothing_is_read() -> None:
     ("data", "what"),
     [
         (None, "no Google login of Gemini CLI on this host"),
-        (b"{" + CANARY.encode(), "the host's Google login of Gemini CLI holds no access token"),
-        (b"[]", "the host's Google login of Gemini CLI holds no access token"),
+        (b"{" + CANARY.encode(), "the host's Google login of Gemini CLI is not a JSON object"),
+        (b"[]", "the host's Google login of Gemini CLI is not a JSON object"),
         (_login(access_token=""), "the host's Google login of Gemini CLI holds no access token"),
         (_login(expiry_date=(NOW + gemini.EXPIRY_MARGIN) * 1000), "the host's Google login of Gemini CLI has expired"),
         (_login(expiry_date="soon"), "the host's Google login of Gemini CLI has expired"),

@@ -12,8 +12,8 @@ from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
 _SEED = 20261122
 _KILLS = 5
 _WHOLE_START_SECONDS = 2.5, 5.0
-"""At least and at most, between them what the first start shows of this machine. Kills are spread over about that length, one in each
-part of it; the first comes while nothing is made."""
+"""At least and at most, between them what the first start shows of this machine. Kills are spread over about that
+length, one in each part of it; the first comes while nothing is made."""
 
 
 def _kept(arena: Arena) -> list[str]:  # noqa: F811

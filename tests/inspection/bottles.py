@@ -131,7 +131,7 @@ def site(kind: str, folder: Path) -> Iterator[Site]:
         git.make("acme/site.git")
         host = _host(folder, login, provider, address, network)
         state = folder / "state"
-        runtime, engine = stack.enter_context(_runtime(kind, env, cache, state, host.ca_file))
+        runtime, engine = stack.enter_context(_runtime(kind, env, cache, state))
         yield Site(
             kind=kind, runtime=runtime, engine=engine, state=state, address=address, provider=provider, git=git,
             login=login, host=host, real=real, began=time.time() - 1,
@@ -188,19 +188,18 @@ def _outside(kind: str) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _runtime(
-    kind: str, env: Mapping[str, str], cache: Path, state: Path, ca_file: Path | None
-) -> Iterator[tuple[Any, Any]]:
+def _runtime(kind: str, env: Mapping[str, str], cache: Path, state: Path) -> Iterator[tuple[Any, Any]]:
+    """Builds get no authority of the test's own: with another one each time the engine would cache no layer."""
     if kind == "bubblewrap":
         from runtime.bubblewrap.runtime import BubblewrapRuntime
 
-        yield BubblewrapRuntime(env, cache, state, ca_file), None
+        yield BubblewrapRuntime(env, cache, state), None
         return
     import docker
 
     from runtime.docker import DockerRuntime
 
-    engine, runtime = docker.from_env(), DockerRuntime(env, cache, ca_file)
+    engine, runtime = docker.from_env(), DockerRuntime(env, cache)
     try:
         yield runtime, engine
     finally:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bottlegen.bundle import Bundle
+from runtime.workspace import Bind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class LaunchSpec:
     the places where the rootfs of the bundle may lie on this host; `rootfs` is the verified tree once the start has
     one, and a runtime takes no other. `oci_runtime` is what an engine runs the agent with, its default when
     empty. `program_images` name images by digest that programs are taken out of, instead of building them from source.
+    `binds` are the mounts of the workspace, once the start has them: what is to be protected in it is seen only then.
     """
 
     bottle: str
@@ -57,6 +59,7 @@ class LaunchSpec:
     image_mirror: str = ""
     program_images: tuple[tuple[str, str], ...] = ()
     oci_runtime: str = ""
+    binds: tuple[Bind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,51 @@ class BottleStatus:
     state: str
     created: str
     services: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One start as it came to be, without a secret: what tells another process what the bottle must be like.
+
+    `names` are the hosts that lead to the egress sidecar, `settings` by sidecar the files that it must hold unchanged.
+    """
+
+    spec: LaunchSpec
+    endpoints: Endpoints
+    names: tuple[str, ...]
+    settings: Mapping[str, tuple[MaterialFile, ...]]
+    static_hosts: Mapping[str, str]
+    extra_trust: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One row of `verify`: `check` of `part` is as the bundle says, is not, or could not be seen.
+
+    `found` says in words what was found, or why nothing could be; never a value of the environment.
+    """
+
+    part: str
+    check: str
+    state: Literal["equal", "differs", "unknown"]
+    found: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a bottle's agent must not reach, and beside it what it must: (address, port) each.
+
+    `pythons` are command lines of a Python there, the likeliest first. `neighbours` are addresses of its own networks
+    where nobody may be, `others` those of other bottles' services, `hidden` services of its own bottle that are not for
+    it. `refused` is whether the wall of this runtime answers connections with a refusal, rather than let none begin.
+    """
+
+    doors: tuple[tuple[str, int], ...]
+    pythons: tuple[tuple[str, ...], ...] = (("python3",),)
+    neighbours: tuple[str, ...] = ()
+    others: tuple[tuple[str, int], ...] = ()
+    hidden: tuple[tuple[str, int], ...] = ()
+    refused: bool = False
 
 
 class Progress(Protocol):
@@ -131,6 +179,15 @@ class Runtime(Protocol):
 
     def exec(self, bottle: str, argv: Sequence[str], *, tty: bool, env: Mapping[str, str]) -> int:
         """Run one more command beside the agent, as the same user with the same env; its exit status."""
+
+    def capture(self, bottle: str, argv: Sequence[str]) -> tuple[int, bytes]:
+        """As `exec` without a terminal and without input; the exit status and what it printed, 1 MiB of it at most."""
+
+    def compare(self, run: Run) -> Sequence[Finding]:
+        """What of the bottle is as `run` says and what is not. It changes nothing and asks the agent nothing."""
+
+    def surroundings(self, run: Run) -> Surroundings:
+        """Where probes from inside of the agent have to lead, and where they must not."""
 
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
         """Output of a service, in chunks as it comes."""

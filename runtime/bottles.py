@@ -24,7 +24,7 @@ def _every_bottle(runtimes: Iterable[Runtime]) -> list[tuple[BottleStatus, Runti
     return [pair for pair in found if BOTTLE_NAME.fullmatch(pair[0].bottle)]
 
 
-def _find(name: str) -> tuple[BottleStatus, Runtime]:
+def find(name: str) -> tuple[BottleStatus, Runtime]:
     """The bottle meant: by name, or the only one there is."""
     found = _every_bottle(installed(this_host()))
     matching = [pair for pair in found if pair[0].bottle == name] if name else found
@@ -43,7 +43,7 @@ def _find(name: str) -> tuple[BottleStatus, Runtime]:
 
 def attach_to(name: str) -> int:
     """Join a running agent; its exit status, or 0 when it was left running."""
-    status, runtime = _find(name)
+    status, runtime = find(name)
     code = runtime.attach(status.bottle, release=False)
     if code is None:
         return 0
@@ -56,7 +56,7 @@ def exec_in(name: str, command: tuple[str, ...]) -> int:
     """Run one command beside the agent; its exit status."""
     if not command:
         raise UsageError("no command given", fix="bottlegen exec --name NAME -- COMMAND …")
-    status, runtime = _find(name)
+    status, runtime = find(name)
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     env = {key: os.environ[key] for key in TERMINAL_NAMES if key in os.environ}
     return runtime.exec(status.bottle, command, tty=tty, env=env)
@@ -64,7 +64,7 @@ def exec_in(name: str, command: tuple[str, ...]) -> int:
 
 def show_logs(name: str, *, follow: bool, audit: bool, inspection: bool, as_json: bool) -> None:
     """Write the agent's output, or the audit lines of its ways out, as they come, or what was found in its requests."""
-    status, runtime = _find(name)
+    status, runtime = find(name)
     if inspection:
         _show_findings(status, runtime, as_json=as_json)
         return
@@ -134,7 +134,7 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
     runtimes = installed(host)
     found = [] if name else [status for status, _ in _every_bottle(runtimes)]
     if not everything and not name:
-        name = _find("")[0].bottle if found else ""
+        name = find("")[0].bottle if found else ""
     names = [name] if name else []
     if everything:
         names = sorted({status.bottle for status in found} | set(state.names(homes=purge)))
@@ -166,7 +166,7 @@ def refresh_bottle(name: str) -> None:
     """Write the host's present credentials into a running bottle."""
     from runtime.start import refresh
 
-    status, runtime = _find(name)
+    status, runtime = find(name)
     slots = refresh(_kept(status), status.bottle, runtime, this_host())
     count = f"{len(slots)} credential{'s' if len(slots) != 1 else ''} replaced"
     print(f"{status.bottle}: {count if slots else 'has no credentials, so nothing was replaced'}")

@@ -101,21 +101,31 @@ def hash_(_: "Context", profile: str = "", path: str = "", nix: bool = False) ->
 
 
 @user_task(
-    positional=["bundle"],
-    help={"bundle": "a bundle's folder, a path in the Nix store, or a link to one such as `result`"},
+    help={
+        "name": _NAME,
+        "bundle": "instead of a bottle: a bundle's folder, a path in the Nix store, or a link to one such as `result`",
+        "no-probes": "compare, and try nothing from inside of the agent",
+        "json": JSON,
+    },
 )
-def verify(_: "Context", bundle: str) -> None:
+def verify(_: "Context", name: str = "", bundle: str = "", no_probes: bool = False, json: bool = False) -> int:
     """
-    Check every file of a bundle against its manifest and print its hash; status 13 and all that is wrong otherwise.
+    Is a running bottle what its bundle says, and shut from the inside? Status 0 yes, 2 no, with every row.
 
-    It asks whether the bundle is whole, not whether a profile builds it: that is `build --check`.
+    With a bundle instead: check every file of it against its manifest and print its hash; status 13 and all that is
+    wrong otherwise. That asks whether the bundle is whole, not whether a profile builds it: that is `build --check`.
 
-      invoke verify bundles/codex
-      invoke verify /nix/store/…-codex
+      invoke verify --name codex
+      invoke verify --bundle bundles/codex
     """
-    from runtime.verify import verified_hash
+    from runtime.verify import verified_hash, verify_bottle
 
+    if not bundle:
+        return verify_bottle(name, probes=not no_probes, as_json=json)
+    if name:
+        raise UsageError("--name and a bundle contradict each other", fix="give one of them")
     print(verified_hash(bundle))
+    return 0
 
 
 @user_task(
@@ -321,8 +331,6 @@ def _main() -> None:
             build(None, profile=name)
         case ["hash", "--profile", name] if not name.startswith("-"):
             hash_(None, profile=name)
-        case ["verify"]:
-            verify(None, bundle="")  # said in our words: invoke's own are of its parser
         case _:
             _parse_and_run()
 
@@ -343,7 +351,7 @@ def _parse_and_run() -> None:
 
 def _joined_request(argv: list[str]) -> list[str]:
     """Bare words as options, as invoke takes such a word for another task: `explain … METHOD URL` is
-    `explain … --request "METHOD URL"`, and `diff A B` is `diff --from A --to B`."""
+    `explain … --request "METHOD URL"`, `diff A B` is `diff --from A --to B`, and `verify A` is `verify --bundle A`."""
     task = argv[1] if len(argv) > 1 else ""
     if task not in _VALUED:
         return argv
@@ -359,10 +367,13 @@ def _joined_request(argv: list[str]) -> list[str]:
         return [*argv[:2], *options, "--request", " ".join(bare)]
     if task == "diff" and len(bare) == 2:
         return [*argv[:2], *options, "--from", bare[0], "--to", bare[1]]
+    if task == "verify" and len(bare) == 1:
+        return [*argv[:2], *options, "--bundle", bare[0]]
     return argv
 
 
 _VALUED = {
+    "verify": ("--name", "-n", "--bundle", "-b"),
     "explain": ("--profile", "-p", "--request", "-r"),
     "diff": (
         *("--profile", "-p", "--against", "-a", "--from", "-f", "--to", "-t"),

@@ -4,7 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bottlegen.errors import Problem, RuntimeFailure, Where
+from runtime import workspace
+from runtime.base import LaunchSpec
 from runtime.workspace import Bind
+
+
+def of(spec: LaunchSpec) -> tuple[Bind, ...]:
+    """The mounts of the workspace in every runtime, none without one. What is missing of git's is made there."""
+    if spec.workspace is None:
+        return ()
+    found = workspace.binds(spec.workspace, spec.bundle.manifest.workspace, spec.protected)
+    return unlinked(spec.workspace, found)
 
 
 def unlinked(folder: Path, binds: Iterable[Bind]) -> tuple[Bind, ...]:

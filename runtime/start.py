@@ -6,7 +6,7 @@ Secrets live in this process between `gather` and `place`, and nowhere else on t
 import datetime
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +18,12 @@ from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
 from bottlegen.sidecars.pipelock import NAME as PIPELOCK
-from runtime import ca, secrets, sidecars
-from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
+from runtime import ca, secrets, sidecars, sources
+from runtime.base import Endpoints, Finding, LaunchSpec, MaterialFile, Progress, Run, Runtime
 from runtime.host import Host
 from runtime.rootfs import RootfsStore
 from runtime.sidecars import egress
-from runtime.sidecars.begin import Begin, Held
+from runtime.sidecars.begin import Begin, Held, Setting
 from runtime.signals import uninterrupted
 
 READY_SECONDS = 20.0
@@ -72,8 +72,9 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     return Gathered(provision=provision, values=resolved, extra_trust=host.extra_trust())
 
 
-def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> None:
-    """Bring the bottle up to its agent's open gate; on any failure, Ctrl-C included, nothing of it remains."""
+def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> Run:
+    """Bring the bottle up to its agent's gate, and see that it is what the bundle says; on any failure, Ctrl-C
+    included, nothing of it remains."""
     runtime.check(spec)
     sidecars.check(spec.bundle, host.config.upstream.hosts)
     gathered = gather(spec.bundle, host)
@@ -81,7 +82,7 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
     runtime.prepare(spec, progress)
     try:
         with progress.step(f"start bottle {spec.bottle}"):
-            _bring_up(spec, runtime, host, gathered)
+            return _bring_up(spec, runtime, host, gathered)
     except BaseException:
         _undo(spec, runtime)
         raise
@@ -98,13 +99,15 @@ def _rooted(spec: LaunchSpec, host: Host, progress: Progress) -> LaunchSpec:
     return replace(spec, rootfs=RootfsStore(folder).have(spec.bundle.manifest, spec.rootfs_at, progress))
 
 
-def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> None:
+def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> Run:
     names = sidecars.of(spec.bundle)
     authority = ca.mint(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
     signer = (
         ca.mint_signer(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now()) if PIPELOCK in names else None
     )
     endpoints = runtime.create(spec)
+    spec = replace(spec, binds=sources.of(spec))  # not before: who removes the bottle takes back what this made
+    run = run_of(spec, endpoints, host.config.upstream.hosts, gathered.extra_trust)
 
     def begin(name: str) -> None:
         told = Begin(
@@ -123,7 +126,7 @@ def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
 
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
         begun = [pool.submit(begin, name) for name in names]
-        runtime.create_agent(spec, egress.exact_hosts(spec.bundle))
+        runtime.create_agent(spec, run.names)
         for job in begun:
             job.result()
     runtime.place(
@@ -131,6 +134,38 @@ def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
         _AGENT,
         _agent_material(spec, authority.certificate, gathered.provision),
     )
+    confirm(runtime.compare(run))
+    return run
+
+
+def run_of(spec: LaunchSpec, endpoints: Endpoints, static_hosts: Mapping[str, str], extra_trust: bytes) -> Run:
+    """What the bottle must be like, derived from the bundle and from what its start came to know."""
+    setting = Setting(
+        bundle=spec.bundle,
+        addresses=endpoints.addresses,
+        listens=endpoints.listens,
+        static_hosts=static_hosts,
+        extra_trust=extra_trust,
+    )
+    return Run(
+        spec=spec,
+        endpoints=endpoints,
+        names=egress.exact_hosts(spec.bundle),
+        settings={name: sidecars.SIDECARS[name].settings(setting) for name in sidecars.of(spec.bundle)},
+        static_hosts=static_hosts,
+        extra_trust=extra_trust,
+    )
+
+
+def confirm(findings: Iterable[Finding]) -> None:
+    """RuntimeFailure with everything that is not, or cannot be seen to be, as the bundle says."""
+    found = [each for each in findings if each.state != "equal"]
+    said = (f"{each.part}, {each.check}: {each.found}" for each in found)
+    fix = "bottlegen up again; if it stays, see who else changes containers, networks or mounts on this host"
+    if found:
+        raise RuntimeFailure(
+            Problem(what=f"the bottle that was started is not what its bundle says: {what}", fix=fix) for what in said
+        )
 
 
 def _undo(spec: LaunchSpec, runtime: Runtime) -> None:

@@ -11,8 +11,8 @@ from bottlegen.bundle import Bundle, differences, read, write
 from bottlegen.errors import BundleError, RuntimeFailure, UsageError
 from bottlegen.locate import Place, stands_for
 from bottlegen.wording import shown
-from runtime import observe, rootfs
-from runtime.base import LaunchSpec, Runtime
+from runtime import observe, rootfs, run_record
+from runtime.base import LaunchSpec, Run, Runtime
 from runtime.build import build_place, place_of, with_lines
 from runtime.git_config import submodules
 from runtime.host import Host, this_host
@@ -63,35 +63,42 @@ def bring_up(request: UpRequest) -> int:
     spec = _spec(request, name, bundle, place, host)
     with undoing_on_end():
         try:
-            _start(spec, runtime, host, place)
+            run = _start(spec, runtime, host, place)
         except BaseException:
             if not kept_before:  # else the folders may be those of a bottle that runs under this name
                 state.drop_empty(name)
             raise
         observed = place.profile if request.observe else None
         if not request.detach:
-            return _stay(spec, runtime, state, observed)
-        _let_go(spec, runtime, state, observed)
+            return _stay(run, runtime, state, observed)
+        _let_go(run, runtime, state, observed)
     _tell_detached(spec, runtime, as_json=request.as_json)
     return 0
 
 
-def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> None:
+def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> Run:
     try:
-        start(spec, runtime, host, make_progress())
+        return start(spec, runtime, host, make_progress())
     except RuntimeFailure as e:
         raise RuntimeFailure(with_lines(problem, place) for problem in e.problems) from e
 
 
-def _let_go(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None) -> None:
+def _let_go(run: Run, runtime: Runtime, state: State, observed: Path | None) -> None:
     """Open the agent's gate and leave it running; when that fails, nothing of the bottle stays."""
+    spec = run.spec
     try:
-        write(spec.bundle, state.bundle(spec.bottle))
+        _write_down(run, state)
         observe.mark(spec.bottle, observed, state)
         runtime.release_agent(spec.bottle)
     except BaseException:
         _end(spec, runtime, state)
         raise
+
+
+def _write_down(run: Run, state: State) -> None:
+    """Keep what `refresh` and `verify` need."""
+    write(run.spec.bundle, state.bundle(run.spec.bottle))
+    run_record.save(run, state.run(run.spec.bottle))
 
 
 def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
@@ -103,12 +110,13 @@ def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
             state.forget_run(spec.bottle)
 
 
-def _stay(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None) -> int:
+def _stay(run: Run, runtime: Runtime, state: State, observed: Path | None) -> int:
     """Be the agent's terminal until it ends or is left; then nothing of the bottle stays but its home."""
+    spec = run.spec
     left_running = False
     before = submodules(spec.workspace) if spec.workspace else frozenset()
     try:
-        write(spec.bundle, state.bundle(spec.bottle))
+        _write_down(run, state)
         observe.mark(spec.bottle, observed, state)
         status = runtime.attach(spec.bottle, release=True)
         left_running = status is None

@@ -39,12 +39,14 @@ class Binaries:
 
     def have(self, bundle: Bundle, service: str, progress: Progress) -> Path:
         """The folder that holds the service's programs under the paths that the manifest gives them."""
-        artifacts = pinned(bundle, service)
-        files = _own_files(bundle, service)
-        target = self._folder / _name(artifacts, files)
+        target = self.place(bundle, service)
         if not target.is_dir():
-            self._unpack(artifacts, files, target, progress)
+            self._unpack(pinned(bundle, service), _own_files(bundle, service), target, progress)
         return target
+
+    def place(self, bundle: Bundle, service: str) -> Path:
+        """The same folder, which may be missing."""
+        return self._folder / _name(pinned(bundle, service), _own_files(bundle, service))
 
     def _unpack(self, artifacts: _Artifacts, files: _Files, target: Path, progress: Progress) -> None:
         from runtime.locking import locked

@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from bottlegen.manifest import Limits
@@ -42,34 +43,69 @@ def _unified() -> bool:
     return (_ROOT / "cgroup.controllers").is_file()
 
 
-def make(groups: Iterable[str], limits: Limits) -> None:
-    """Make what `paths` named, and set its limits."""
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A file of a group and what stands in it; one that is not `needed` may be missing on this kernel."""
+
+    group: Path
+    name: str
+    value: str
+    needed: bool = True
+
+
+def _settings(groups: Iterable[str], limits: Limits) -> list[_Setting]:
+    """What `make` writes and `differences` reads."""
     quota = max(1000, int(limits.cpus * _PERIOD))
     made = [Path(path) for path in groups]
-    for group in made:
+    if _unified():
+        (group,) = made
+        return [
+            _Setting(group, "memory.max", str(limits.memory)),
+            _Setting(group, "memory.swap.max", "0", needed=False),
+            _Setting(group, "pids.max", str(limits.pids)),
+            _Setting(group, "cpu.max", f"{quota} {_PERIOD}"),
+        ]
+    memory, pids, cpu = made
+    return [
+        _Setting(memory, "memory.limit_in_bytes", str(limits.memory)),
+        _Setting(memory, "memory.memsw.limit_in_bytes", str(limits.memory), needed=False),
+        _Setting(memory, "memory.swappiness", "0", needed=False),
+        _Setting(pids, "pids.max", str(limits.pids)),
+        _Setting(cpu, "cpu.cfs_period_us", str(_PERIOD)),
+        _Setting(cpu, "cpu.cfs_quota_us", str(quota)),
+    ]
+
+
+def make(groups: Iterable[str], limits: Limits) -> None:
+    """Make what `paths` named, and set its limits."""
+    made = [*groups]
+    for group in map(Path, made):
         group.parent.mkdir(exist_ok=True)
         if _unified():
             _delegates(group.parent)
         group.mkdir(exist_ok=True)
-    if _unified():
-        (group,) = made
-        _set(group, "memory.max", limits.memory)
-        _set(group, "memory.swap.max", 0, needed=False)
-        _set(group, "pids.max", limits.pids)
-        _set(group, "cpu.max", f"{quota} {_PERIOD}")
-        return
-    memory, pids, cpu = made
-    _set(memory, "memory.limit_in_bytes", limits.memory)
-    _set(memory, "memory.memsw.limit_in_bytes", limits.memory, needed=False)
-    _set(memory, "memory.swappiness", 0, needed=False)
-    _set(pids, "pids.max", limits.pids)
-    _set(cpu, "cpu.cfs_period_us", _PERIOD)
-    _set(cpu, "cpu.cfs_quota_us", quota)
+    for setting in _settings(made, limits):
+        with suppress(*(() if setting.needed else (OSError,))):
+            (setting.group / setting.name).write_text(setting.value)
 
 
-def _set(group: Path, name: str, value: object, *, needed: bool = True) -> None:
-    with suppress(*(() if needed else (OSError,))):
-        (group / name).write_text(str(value))
+def differences(name: str, limits: Limits) -> Iterator[str]:
+    """Where the groups of this name hold other limits than `make` set."""
+    for setting in _settings(paths(name), limits):
+        try:
+            has = (setting.group / setting.name).read_text().strip()
+        except OSError:
+            if setting.needed:
+                yield f"{setting.name} is not there"
+            continue
+        if not _equal(has, setting.value, page=setting.name.startswith("memory.")) and setting.needed:
+            yield f"{setting.name} is {has}, not {setting.value}"
+
+
+def _equal(has: str, wanted: str, *, page: bool) -> bool:
+    """The kernel keeps memory in whole pages."""
+    size = os.sysconf("SC_PAGE_SIZE")
+    return has == wanted or (page and has.isdigit() and int(has) == int(wanted) // size * size)
 
 
 def remove(groups: Iterable[str]) -> None:

@@ -80,6 +80,19 @@ def read(folder: Path, path: str) -> bytes:
     return answer[1]
 
 
+def capture(folder: Path, argv: Sequence[str], most: int = 1 << 20) -> tuple[int, bytes]:
+    """Exit status and output of one more command, without input, cut off after so many bytes."""
+    remote = Remote(call(folder, {"do": "exec", "argv": list(argv), "env": {}, "tty": False}))
+    remote.end_input()
+    output = b""
+    for kind, data in remote.output():
+        output += data if kind == 1 else b""
+        if len(output) > most:
+            break
+    remote.close()
+    return (126 if remote.status is None else remote.status), output[:most]
+
+
 class Remote:
     """A command's streams, as runtime.terminal joins them. `status` is known once its output has ended; `left` when the
     user left it by Ctrl-P Ctrl-Q."""

@@ -51,10 +51,14 @@ def rlimits(limits: Limits, *, grouped: bool) -> list[tuple[int, int]]:
     return [(RLIMIT_CORE, 0), *tasks, (RLIMIT_DATA, limits.memory)]
 
 
-def begin(service: Service, launch: Mapping[str, Any]) -> None:
-    """The service's folder with what its first process reads; the keeper comes with `hold`."""
+def begin(service: Service) -> None:
+    """The service's folder; the keeper comes with `hold`."""
     service.path.mkdir(mode=0o700)
     (service.path / "lock").touch(mode=0o600)
+
+
+def tell(service: Service, launch: Mapping[str, Any]) -> None:
+    """Write down what its first process reads."""
     service.launch.write_text(json.dumps(launch))
 
 
@@ -102,27 +106,39 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def write_hosts(service: Service, static_hosts: Sequence[tuple[str, str]]) -> Path:
+def hosts(service: Service) -> Path:
+    """The names and addresses of a sidecar, where host.toml fixes some."""
+    return service.path / "hosts"
+
+
+def write_hosts(service: Service, static_hosts: Sequence[tuple[str, str]]) -> None:
     """This host's own names and addresses, and before them those that host.toml fixes."""
-    path = service.path / "hosts"
+    path = hosts(service)
     own = Path("/etc/hosts")
     fixed = "".join(f"{split_address(target, 443)[0]} {name}\n" for name, target in static_hosts)
     path.write_text(fixed + (own.read_text(errors="replace") if own.exists() else ""))
     path.chmod(0o644)
-    return path
 
 
-def own(service: Service, uid: int, gid: int, scratch: Sequence[str]) -> list[Bind]:
+def own(service: Service, scratch: Sequence[str]) -> list[Bind]:
     """What a sidecar has on disk: its scratch, which goes with the bottle, and the one line that names its user."""
-    passwd = service.path / "passwd"
-    passwd.write_text(f"{service.name}:x:{uid}:{gid}::/:/bin/false\n")
-    passwd.chmod(0o644)
-    binds = [Bind(source=passwd, target="/etc/passwd", read_only=True)]
-    for index, path in enumerate(scratch):
-        folder = service.path / f"scratch-{index}"
-        folder.mkdir(mode=0o700)
-        binds.append(Bind(source=folder, target=path))
-    return binds
+    passwd = Bind(source=service.path / "passwd", target="/etc/passwd", read_only=True)
+    folders = (Bind(source=service.path / f"scratch-{index}", target=path) for index, path in enumerate(scratch))
+    return [passwd, *folders]
+
+
+def make_own(service: Service, uid: int, gid: int, scratch: Sequence[str]) -> None:
+    """Put there what `own` mounts."""
+    passwd, *folders = own(service, scratch)
+    passwd.source.write_text(f"{service.name}:x:{uid}:{gid}::/:/bin/false\n")
+    passwd.source.chmod(0o644)
+    for folder in folders:
+        folder.source.mkdir(mode=0o700)
+
+
+def etc(service: Service) -> Path:
+    """The made-up files of the agent's /etc."""
+    return service.path / "etc"
 
 
 def trust(into: str) -> dict[str, object]:

@@ -53,6 +53,11 @@ class Folder:
         return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
 
 
+def processes(service: Path) -> list[dict[str, Any]]:
+    """Keeper, bwrap and first process, as far as they came, each by number, start and boot."""
+    return list(_read(service / "running") or [])
+
+
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text())

@@ -7,30 +7,24 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bottlegen.errors import Problem, RuntimeFailure
-from bottlegen.plan import HOME, MATERIAL
 from runtime import sidecars, terminal, workspace
-from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
-from runtime.bubblewrap import cgroup, client, command, launching, records, seccomp, tools
+from runtime.base import BottleStatus, Endpoints, Finding, LaunchSpec, MaterialFile, Progress, Run, Surroundings
+from runtime.bubblewrap import cgroup, client, command, comparing, launching, orders, records, seccomp, tools
 from runtime.bubblewrap.binaries import Binaries, pinned
-from runtime.bubblewrap.launching import Service
 from runtime.bubblewrap.records import Folder
-from runtime.service_env import agent_ports, env_of, first_port, sidecar_names
-from runtime.sources import unlinked
+from runtime.service_env import agent_ports, sidecar_names
 
 if TYPE_CHECKING:
     from runtime.artifacts import ArtifactStore
 
 RUNTIME = "bubblewrap"
 _AGENT = "agent"
-_OUTSIDE = "outside"
-_SIDECAR_USER = (65532, 65532)
 _LAST_LINES = 15
 _PAUSE = 0.005
 _END_SECONDS = 10.0
@@ -73,7 +67,7 @@ class BubblewrapRuntime:
         """A sidecar is a process of this host, and some need programs of it."""
         for name, service in spec.bundle.manifest.services.items():
             for program in service.programs:
-                if not shutil.which(program, path=self._path(name)):
+                if not shutil.which(program, path=orders.path(self.tools, name)):
                     what = f"service '{name}' needs '{program}', which this host has in none of its system's folders"
                     yield Problem(what=what, fix=f"apt install {program}, or use --runtime docker")
 
@@ -90,7 +84,7 @@ class BubblewrapRuntime:
             "created": datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z"),
             "stdin": spec.interactive,
             "workspace": str(spec.workspace) if spec.workspace else "",
-            "ready": {name: [_network(spec, name), first_port(spec.bundle, name)] for name in sidecars.of(spec.bundle)},
+            "ready": orders.ready(spec),
         }
         try:
             folder = records.claim(self._root, spec.bottle, told)
@@ -100,46 +94,23 @@ class BubblewrapRuntime:
         with translated(f"start the sidecars of bottle '{spec.bottle}'"):
             (folder.path / "filter").write_bytes(seccomp.program())
             listens = {name: self._start_sidecar(spec, folder, name) for name in names}
-        return Endpoints(addresses={name: command.SOCKETS[_network(spec, name)] for name in names}, listens=listens)
+        return Endpoints(
+            addresses={name: command.SOCKETS[orders.network(spec, name)] for name in names}, listens=listens
+        )
 
     def _start_sidecar(self, spec: LaunchSpec, folder: Folder, name: str) -> str:
         """Start the keeper of one sidecar, which waits for its material; where the sidecar must listen."""
-        service = service_of(spec, folder, name)
         declared = spec.bundle.manifest.services[name]
-        listening = declared.listening
-        assert listening is not None  # a sidecar's has one
-        uid, gid = _SIDECAR_USER if self.tools.privileged else launching.owner(None)
-        sockets: dict[str, Path] = {
-            network: folder.sockets(network) for network in declared.networks if network != _OUTSIDE
-        }
-        door = f"{command.SOCKETS[_network(spec, name)]}/{first_port(spec.bundle, name)}"
-        port = launching.free_port() if listening.tcp_only else 0
-        env = {"PATH": self._path(name), "BOTTLEGEN_BOTTLE": spec.bottle, "BOTTLEGEN_BUNDLE": spec.bundle.hash}
-        launch = {
-            "bridge": {"door": door, "port": port} if port else None,
-            "uid": uid, "gid": gid,
-            "owned": [*declared.tmpfs, *declared.scratch, *(command.SOCKETS[network] for network in sockets)],
-            "argv": list(declared.command), "env": env_of(spec.bundle, name) | env,
-            "begins_with": listening.config, "trust": launching.trust(listening.trust),
-            "limits": launching.rlimits(declared.limits, grouped=cgroup.possible()),
-        }  # fmt: skip
-        launching.begin(service, launch)
-        room = self._room(service, uid, gid, hostname=name, tmpfs=declared.tmpfs)
-        hosts = launching.write_hosts(service, spec.static_hosts) if spec.static_hosts else None
-        own = launching.own(service, uid, gid, declared.scratch)
-        argv = command.sidecar(room, sockets, own, hosts)
-        launching.hold(service, argv, enclosed=_OUTSIDE not in declared.networks)
-        return f"127.0.0.1:{port}" if port else door
-
-    def _path(self, service: str) -> str:
-        """Where a sidecar finds programs: its own first, then this host's, with the Python that runs inside."""
-        return f"/opt/{service}:{self.tools.python.parent}:/usr/local/bin:/usr/bin:/bin"
-
-    def _room(self, service: Service, uid: int, gid: int, *, hostname: str, tmpfs: Mapping[str, int]) -> command.Room:
-        return command.Room(
-            tools=self.tools, hostname=hostname, uid=uid, gid=gid, launch=service.launch,
-            programs=self._programs[service.name], tmpfs=tmpfs,
-        )  # fmt: skip
+        assert declared.listening is not None  # a sidecar's has one
+        port = launching.free_port() if declared.listening.tcp_only else 0
+        order = orders.of_sidecar(self.tools, self._programs[name], spec, folder, name, port=port)
+        launching.begin(order.service)
+        launching.tell(order.service, order.launch)
+        if spec.static_hosts:
+            launching.write_hosts(order.service, spec.static_hosts)
+        launching.make_own(order.service, *orders.sidecar_user(self.tools), declared.scratch)
+        launching.hold(order.service, order.argv, enclosed=order.enclosed)
+        return f"127.0.0.1:{port}" if port else orders.door(spec, name)
 
     def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
         self._place(bottle, service, files, release=False)
@@ -168,32 +139,16 @@ class BubblewrapRuntime:
     def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
         folder = self._folder(spec.bottle)
         with translated(f"start the agent of bottle '{spec.bottle}'"):
-            service = service_of(spec, folder, _AGENT)
-            declared = spec.bundle.manifest.services[_AGENT]
+            service = orders.service_of(spec, folder, _AGENT)
+            launching.begin(service)
             uid, gid = launching.owner(workspace.owner(spec.workspace) if spec.workspace else None)
-            launching.begin(service, self._agent_launch(spec, uid, gid))
-            etc = service.path / "etc"
             called = [name for _, every in sidecar_names(spec.bundle) for name in every]
+            etc = launching.etc(service)
             launching.write_etc(etc, bottle=spec.bottle, uid=uid, gid=gid, names=[*called, *names])
-            binds = command.home(spec.home) + workspace_binds(spec)
-            remember_guards(folder, binds)
-            sizes = {MATERIAL: command.MATERIAL_SIZE} | ({} if spec.home else {HOME: command.HOME_SIZE})
-            room = self._room(service, uid, gid, hostname=spec.bottle, tmpfs=sizes | declared.tmpfs)
-            room = replace(room, rootfs=spec.rootfs)
-            argv = command.agent(room, folder.sockets("bottle"), etc, binds)
-            launching.hold(service, argv, [*agent_ports(spec.bundle)], enclosed=True)
-
-    def _agent_launch(self, spec: LaunchSpec, uid: int, gid: int) -> dict[str, Any]:
-        declared = spec.bundle.manifest.services[_AGENT]
-        env = env_of(spec.bundle, _AGENT) | dict(spec.terminal_env) | {"HOME": HOME, "PATH": launching.PATH}
-        doors = [f"{command.SOCKETS['bottle']}/{port}" for port in agent_ports(spec.bundle)]
-        return {
-            "uid": uid, "gid": gid, "owned": [MATERIAL, *([] if spec.home else [HOME])], "env": env, "doors": doors,
-            "argv": list(spec.command or declared.command), "tty": spec.tty,
-            "cwd": spec.bundle.manifest.workspace.path if spec.workspace else HOME,
-            "trust": {"of": [command.ROOTS, f"{MATERIAL}/ca.crt"], "into": f"{MATERIAL}/ca-bundle.crt"},
-            "limits": launching.rlimits(declared.limits, grouped=cgroup.possible()),
-        }  # fmt: skip
+            remember_guards(folder, orders.agent_binds(spec))
+            order = orders.of_agent(self.tools, self._programs[_AGENT], spec, folder)
+            launching.tell(service, order.launch)
+            launching.hold(service, order.argv, order.doors, enclosed=order.enclosed)
 
     def release_agent(self, bottle: str) -> None:
         self._place(bottle, _AGENT, (), release=True)
@@ -220,6 +175,34 @@ class BubblewrapRuntime:
             remote = client.Remote(client.call(folder, request))
             terminal.join(remote, tty=tty, stdin=True, resize=remote.resize)
         return 137 if remote.status is None else remote.status
+
+    def capture(self, bottle: str, argv: Sequence[str]) -> tuple[int, bytes]:
+        folder = self._folder(bottle).service(_AGENT)
+        with translated(f"run '{argv[0]}' in bottle '{bottle}'"):
+            return client.capture(folder, argv)
+
+    def compare(self, run: Run) -> Sequence[Finding]:
+        with translated(f"look at bottle '{run.spec.bottle}'"):
+            return comparing.compare(run, self._folder(run.spec.bottle), self._orders(run))
+
+    def _orders(self, run: Run) -> list[orders.Order]:
+        """What a start would tell each service now."""
+        spec, folder = run.spec, self._folder(run.spec.bottle)
+        found = [self._agent_order(run, folder)]
+        for name, listens in run.endpoints.listens.items():
+            port = 0 if listens.startswith("/") else int(listens.rpartition(":")[2])
+            programs = self._binaries.place(spec.bundle, name)
+            found.append(orders.of_sidecar(self.tools, programs, spec, folder, name, port=port))
+        return found
+
+    def _agent_order(self, run: Run, folder: Folder) -> orders.Order:
+        return orders.of_agent(self.tools, self._binaries.place(run.spec.bundle, _AGENT), run.spec, folder)
+
+    def surroundings(self, run: Run) -> Surroundings:
+        argv = self._agent_order(run, self._folder(run.spec.bottle)).argv
+        first = tuple(argv[argv.index("--") + 1 : argv.index("-I")])
+        doors = tuple(("127.0.0.1", port) for port in sorted(agent_ports(run.spec.bundle)))
+        return Surroundings(doors=doors, pythons=(first, ("python3",)))
 
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
         folder = self._folder(bottle)
@@ -287,11 +270,6 @@ def translated(doing: str) -> Iterator[None]:
         raise RuntimeFailure(f"cannot {doing}: {e.strerror or e}{named}", fix="bottlegen down, then up") from e
 
 
-def _network(spec: LaunchSpec, sidecar: str) -> str:
-    """The network on which others reach it: the agent's, or else that of the sidecars."""
-    return "bottle" if "bottle" in spec.bundle.manifest.services[sidecar].networks else "chain"
-
-
 def _workspace_problems(spec: LaunchSpec, *, privileged: bool) -> Iterator[Problem]:
     if spec.workspace is None:
         return
@@ -308,13 +286,6 @@ def _workspace_problems(spec: LaunchSpec, *, privileged: bool) -> Iterator[Probl
         )
 
 
-def workspace_binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
-    if spec.workspace is None:
-        return ()
-    binds = workspace.binds(spec.workspace, spec.bundle.manifest.workspace, spec.protected)
-    return unlinked(spec.workspace, binds)
-
-
 def remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
     found = [str(bind.source) for bind in binds if bind.source.name == "commondir"]
     (folder.path / "guards").write_text(json.dumps(found))
@@ -325,11 +296,6 @@ def _guards(folder: Folder) -> set[str]:
         return set(json.loads((folder.path / "guards").read_text()))
     except (FileNotFoundError, ValueError):
         return set()
-
-
-def service_of(spec: LaunchSpec, folder: Folder, name: str) -> Service:
-    limits = spec.bundle.manifest.services[name].limits
-    return Service(folder=folder, name=name, group=f"{spec.bottle}-{spec.session}-{name}", limits=limits)
 
 
 def _taken(bottle: str) -> RuntimeFailure:

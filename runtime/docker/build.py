@@ -30,6 +30,19 @@ class Images:
                 self._build(spec, plan, progress)
         return {plan.service: plan.tag for plan in plans}
 
+    def planned(self, spec: LaunchSpec) -> dict[str, ImagePlan]:
+        """The image of each service as `have` names it; nothing is pulled or built."""
+        return {service: self._planned(spec, service) for service in spec.bundle.manifest.services}
+
+    def _planned(self, spec: LaunchSpec, service: str) -> ImagePlan:
+        base = self._base(spec, service)
+        if base_id := self._image_id(base):
+            return plan_image(spec.bundle, service, base=base, base_id=base_id, platform=self._engine.platform)
+        raise RuntimeFailure(
+            f"the base image '{base}' is not there any more, so what bottle '{spec.bottle}' should run is not known",
+            fix=f"docker pull {base}",
+        )
+
     def have_one(self, spec: LaunchSpec, service: str, progress: Progress) -> str:
         """The tag of one service's image, which exists when this returns."""
         plan = self._plan(spec, service, progress)
@@ -38,9 +51,12 @@ class Images:
         return plan.tag
 
     def _plan(self, spec: LaunchSpec, service: str, progress: Progress) -> ImagePlan:
-        base = spec.base_image or mirrored(spec.bundle.manifest.services[service].image.base, spec.image_mirror)
+        base = self._base(spec, service)
         base_id = self._image_id(base) or self._pull(base, progress)
         return plan_image(spec.bundle, service, base=base, base_id=base_id, platform=self._engine.platform)
+
+    def _base(self, spec: LaunchSpec, service: str) -> str:
+        return spec.base_image or mirrored(spec.bundle.manifest.services[service].image.base, spec.image_mirror)
 
     def _build(self, spec: LaunchSpec, plan: ImagePlan, progress: Progress) -> None:
         if plan.rootfs and not self._exists(plan.rootfs):

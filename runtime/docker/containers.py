@@ -1,4 +1,7 @@
-"""A service of the manifest as the engine's create request: every hardening the bundle promises is spelled out here."""
+"""A service of the manifest as the engine's create request: every hardening the bundle promises is spelled out here.
+
+A start sends these requests and `verify` compares containers with them: neither has another idea of a container.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,14 @@ class AgentPlace:
     network: str
 
 
-def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, network: str) -> str:
-    """The id of a sidecar that has stdin open for its material; it is not started."""
+def create(engine: Engine, spec: LaunchSpec, service: str, request: Mapping[str, Any]) -> str:
+    """The id of the container, not started."""
+    created = engine.api.create_container_from_config(request, name=naming.container(spec.bottle, service))
+    return str(created["Id"])
+
+
+def sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, network: str) -> dict[str, Any]:
+    """The request for a sidecar that has stdin open for its material."""
     service = spec.bundle.manifest.services[name]
     listening = service.listening
     assert listening is not None  # a sidecar's has one
@@ -59,12 +68,10 @@ def create_sidecar(engine: Engine, spec: LaunchSpec, name: str, image: str, netw
         "BOTTLEGEN_PORT": str(listening.ports[0]),
         "BOTTLEGEN_TRUST": listening.trust,
     }
-    created = engine.api.create_container(
-        image, list(service.command), name=naming.container(spec.bottle, name), hostname=name,
-        user=_user(SIDECAR_USER), environment=env, labels=naming.labels(spec, name), host_config=host,
-        stdin_open=True,
-    )  # fmt: skip
-    return str(created["Id"])
+    return dict(engine.api.create_container_config(
+        image, list(service.command), hostname=name, user=_user(SIDECAR_USER), environment=env,
+        labels=naming.labels(spec, name), host_config=host, stdin_open=True,
+    ))  # fmt: skip
 
 
 def _fixed(spec: LaunchSpec) -> dict[str, str]:
@@ -72,8 +79,8 @@ def _fixed(spec: LaunchSpec) -> dict[str, str]:
     return {name: split_address(target, 443)[0] for name, target in spec.static_hosts}
 
 
-def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace) -> str:
-    """The id of the agent's container, not started; its entry script will wait at the gate."""
+def agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace) -> dict[str, Any]:
+    """The request for the agent's container, whose entry script will wait at the gate."""
     service = spec.bundle.manifest.services[naming.AGENT]
     sizes = {MATERIAL: _MATERIAL_SIZE} | ({} if spec.home else {HOME: _HOME_SIZE}) | service.tmpfs
     host = _host_config(
@@ -89,14 +96,13 @@ def create_agent(engine: Engine, spec: LaunchSpec, image: str, place: AgentPlace
     )  # fmt: skip
     workspace = spec.bundle.manifest.workspace
     env = env_of(spec.bundle, naming.AGENT) | dict(spec.terminal_env) | {"HOME": HOME}
-    created = engine.api.create_container(
-        image, list(spec.command or service.command), name=naming.container(spec.bottle, naming.AGENT),
-        hostname=spec.bottle[:63].strip("-."), user=_user(place.user), environment=env,
-        labels=naming.labels(spec, naming.AGENT), host_config=host, tty=spec.tty, stdin_open=spec.interactive,
+    return dict(engine.api.create_container_config(
+        image, list(spec.command or service.command), hostname=spec.bottle[:63].strip("-."), user=_user(place.user),
+        environment=env, labels=naming.labels(spec, naming.AGENT), host_config=host, tty=spec.tty,
+        stdin_open=spec.interactive,
         detach=spec.tty,  # which is how the SDK says that stdin outlives the first who leaves; a pipe ends with it
         working_dir=workspace.path if spec.workspace else HOME,
-    )  # fmt: skip
-    return str(created["Id"])
+    ))  # fmt: skip
 
 
 def _host_config(engine: Engine, service: Service, tmpfs: dict[str, str], **more: Any) -> Any:

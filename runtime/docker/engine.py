@@ -22,7 +22,7 @@ _INSTALL = "not installed? https://docs.docker.com/engine/install/"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """What a runtime must know of the engine. `local` is whether its bind mounts are this host's folders, `runtimes`
-    the names of the OCI runtimes that it was configured with."""
+    the names of the OCI runtimes that it was configured with, `default_runtime` the one that it takes unasked."""
 
     api: Api
     version: tuple[int, ...]
@@ -33,6 +33,7 @@ class Engine:
     cpus: int
     cgroup_v1: bool
     runtimes: tuple[str, ...]
+    default_runtime: str
 
 
 def connect(env: Mapping[str, str]) -> Engine:
@@ -59,6 +60,7 @@ def connect(env: Mapping[str, str]) -> Engine:
         cpus=int(info.get("NCPU") or 1),
         cgroup_v1=info.get("CgroupVersion", "1") == "1",
         runtimes=tuple(sorted(info.get("Runtimes") or ())),
+        default_runtime=str(info.get("DefaultRuntime") or "runc"),
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from bottlegen.errors import RuntimeFailure
 from runtime.base import LaunchSpec
@@ -16,32 +17,42 @@ _ISOLATED_SINCE = (28, 0)
 _POLL_SECONDS = 0.01
 
 
-def create(engine: Engine, spec: LaunchSpec) -> dict[str, str]:
+def names(spec: LaunchSpec) -> dict[str, str]:
     """The engine's names of the networks that the bundle wants; the outside one is the host's choice if it has one."""
     wanted = {network for service in spec.bundle.manifest.services.values() for network in service.networks}
-    names: dict[str, str] = {
+    found: dict[str, str] = {
         network: naming.network(spec.bottle, spec.session, own)
         for network, own in (("bottle", INSIDE), ("chain", CHAIN), ("outside", OUTSIDE))
         if network in wanted
     }
-    if spec.outside_network:
-        names["outside"] = spec.outside_network
+    return found | ({"outside": spec.outside_network} if spec.outside_network else {})
+
+
+def joined(spec: LaunchSpec, service: str) -> list[str]:
+    """The names of the networks that a service is on, from the internet to the agent."""
+    its, made = spec.bundle.manifest.services[service].networks, names(spec)
+    return [made[network] for network in OUTWARD if network in its]
+
+
+def create(engine: Engine, spec: LaunchSpec) -> None:
+    """Make the networks that are not there already."""
+    wanted = names(spec)
     with translated(f"make the networks of bottle '{spec.bottle}'"), ThreadPoolExecutor(max_workers=3) as pool:
         jobs = [
-            pool.submit(_create, engine, spec, name, internal=network != "outside")
-            for network, name in names.items()
+            pool.submit(engine.api.create_network, **request(engine, spec, name, internal=network != "outside"))
+            for network, name in wanted.items()
             if name != spec.outside_network
         ]
         for job in jobs:
             job.result()
-    return names
 
 
-def _create(engine: Engine, spec: LaunchSpec, name: str, *, internal: bool) -> None:
-    engine.api.create_network(
-        name, driver="bridge", internal=internal, options=_isolation(engine) if internal else None,
-        labels=naming.labels(spec), enable_ipv6=False, check_duplicate=True,
-    )  # fmt: skip
+def request(engine: Engine, spec: LaunchSpec, name: str, *, internal: bool) -> dict[str, Any]:
+    """What the engine is asked for, and what `verify` compares the network with."""
+    return {
+        "name": name, "driver": "bridge", "internal": internal, "options": _isolation(engine) if internal else None,
+        "labels": naming.labels(spec), "enable_ipv6": False, "check_duplicate": True,
+    }  # fmt: skip
 
 
 def _isolation(engine: Engine) -> dict[str, str]:

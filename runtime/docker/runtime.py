@@ -12,14 +12,14 @@ from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.plan import HOME
 from runtime import terminal, workspace
 from runtime.artifacts import ArtifactStore
-from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
-from runtime.docker import containers, listing, naming, networks, removal, streams
+from runtime.base import BottleStatus, Endpoints, Finding, LaunchSpec, MaterialFile, Progress, Run, Surroundings
+from runtime.docker import comparing, containers, listing, naming, networks, removal, streams, surroundings
 from runtime.docker.build import Images
 from runtime.docker.engine import Engine, connect, translated
 from runtime.docker.streams import Stream
 from runtime.docker.tarball import pack
+from runtime.images import ImagePlan
 from runtime.service_env import first_port
-from runtime.sources import unlinked
 
 DETACH_KEYS = "ctrl-p,ctrl-q"
 _PLACE = ("/usr/libexec/bottle/place.sh",)
@@ -118,24 +118,23 @@ class DockerRuntime:
             raise
 
     def _create(self, spec: LaunchSpec) -> Endpoints:
-        made = networks.create(self.engine, spec)
+        networks.create(self.engine, spec)
         sidecars = [name for name in spec.bundle.manifest.services if name != naming.AGENT]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            addresses = dict(
-                zip(sidecars, pool.map(lambda name: self._sidecar(spec, name, made), sidecars), strict=True)
-            )
+            addresses = dict(zip(sidecars, pool.map(lambda name: self._sidecar(spec, name), sidecars), strict=True))
         self._addresses[spec.bottle] = addresses
         listens = {name: f"{address}:{first_port(spec.bundle, name)}" for name, address in addresses.items()}
         return Endpoints(addresses=addresses, listens=listens)
 
-    def _sidecar(self, spec: LaunchSpec, name: str, made: Mapping[str, str]) -> str:
+    def _sidecar(self, spec: LaunchSpec, name: str) -> str:
         """Start one sidecar, which waits for its material on the stream kept here; its address inside the bottle."""
         api = self.engine.api
         # The way out first: the engine makes the first network's gateway the default.
-        joined = [made[network] for network in networks.OUTWARD if network in _networks(spec, name)]
+        joined = networks.joined(spec, name)
         with translated(f"start service '{name}' of bottle '{spec.bottle}'"):
             try:
-                container = containers.create_sidecar(self.engine, spec, name, self._images[name], joined[0])
+                request = containers.sidecar(self.engine, spec, name, self._images[name], joined[0])
+                container = containers.create(self.engine, spec, name, request)
             except Exception as e:
                 if getattr(e, "status_code", None) == 409:
                     raise _taken(spec.bottle) from e
@@ -203,17 +202,23 @@ class DockerRuntime:
 
     def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
         api = self.engine.api
-        place = containers.AgentPlace(
-            user=self._user(spec),
-            binds=_binds(spec),
-            hosts=containers.hosts(spec, names, self._addresses[spec.bottle]),
-            network=naming.network(spec.bottle, spec.session, networks.INSIDE),
-        )
         with translated(f"start the agent of bottle '{spec.bottle}'"):
-            container = containers.create_agent(self.engine, spec, self._images[naming.AGENT], place)
+            request = self._agent(spec, names, self._addresses[spec.bottle], self._images[naming.AGENT])
+            container = containers.create(self.engine, spec, naming.AGENT, request)
             self._held[spec.bottle] = []
             api.start(container)
             api.remove_volume(naming.marker(spec.bottle, spec.session))
+
+    def _agent(
+        self, spec: LaunchSpec, names: Sequence[str], addresses: Mapping[str, str], image: str
+    ) -> dict[str, Any]:
+        place = containers.AgentPlace(
+            user=self._user(spec),
+            binds=((workspace.Bind(source=spec.home, target=HOME),) if spec.home else ()) + spec.binds,
+            hosts=containers.hosts(spec, names, addresses),
+            network=naming.network(spec.bottle, spec.session, networks.INSIDE),
+        )
+        return containers.agent(self.engine, spec, image, place)
 
     def _user(self, spec: LaunchSpec) -> tuple[int, int]:
         """Numeric uid and gid as the engine's containers count them."""
@@ -253,6 +258,28 @@ class DockerRuntime:
             status = api.exec_inspect(created["Id"])["ExitCode"]
         return 0 if status is None else int(status)
 
+    def capture(self, bottle: str, argv: Sequence[str]) -> tuple[int, bytes]:
+        with translated(f"run '{argv[0]}' in bottle '{bottle}'"):
+            return comparing.capture(self.engine.api, naming.container(bottle, naming.AGENT), argv)
+
+    def compare(self, run: Run) -> Sequence[Finding]:
+        plans = Images(self.engine, self._store, self._env, self._ca_file).planned(run.spec)
+        return comparing.compare(self.engine, run, plans, self.requests(run, plans))
+
+    def requests(self, run: Run, plans: Mapping[str, ImagePlan]) -> dict[str, Mapping[str, Any]]:
+        """What a start would ask of the engine now, for each service."""
+        spec = run.spec
+        agent = self._agent(spec, run.names, run.endpoints.addresses, plans[naming.AGENT].tag)
+        return {naming.AGENT: agent} | {
+            name: containers.sidecar(self.engine, spec, name, plan.tag, networks.joined(spec, name)[0])
+            for name, plan in plans.items()
+            if name != naming.AGENT
+        }
+
+    def surroundings(self, run: Run) -> Surroundings:
+        with translated(f"look around bottle '{run.spec.bottle}'"):
+            return surroundings.of(self.engine.api, run)
+
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
         with translated(f"read the logs of service '{service}' of bottle '{bottle}'"):
             yield from self.engine.api.logs(naming.container(bottle, service), stream=True, follow=follow)
@@ -279,19 +306,6 @@ class DockerRuntime:
                 kept.pop(key).close()
         self._held.pop(bottle, None)
         self._addresses.pop(bottle, None)
-
-
-def _binds(spec: LaunchSpec) -> tuple[workspace.Bind, ...]:
-    home = (workspace.Bind(source=spec.home, target=HOME),) if spec.home else ()
-    if spec.workspace is None:
-        return home
-    return home + unlinked(
-        spec.workspace, workspace.binds(spec.workspace, spec.bundle.manifest.workspace, spec.protected)
-    )
-
-
-def _networks(spec: LaunchSpec, service: str) -> Sequence[str]:
-    return spec.bundle.manifest.services[service].networks
 
 
 def _taken(bottle: str) -> RuntimeFailure:

@@ -8,7 +8,7 @@ from bottlegen.errors import BundleError, HostError, Problem
 from bottlegen.secret import Secret
 from runtime.base import MaterialFile
 from runtime.sidecars import egress, git_gate, pipelock
-from runtime.sidecars.begin import Begin, Held
+from runtime.sidecars.begin import Begin, Held, Setting
 
 
 class Sidecar(Protocol):
@@ -19,6 +19,10 @@ class Sidecar(Protocol):
 
     def material(self, begin: Begin) -> tuple[MaterialFile, ...]:
         """All that it waits for. The file that starts it, `listening.config`, comes last."""
+
+    def settings(self, setting: Setting, /) -> tuple[MaterialFile, ...]:
+        """Those of them that hold no secret and follow from `setting` alone, so that what a running sidecar has can be
+        compared with them. Of a file that may be one of several each is among them."""
 
     def credentials(self, held: Held, /) -> tuple[MaterialFile, ...]:
         """The files that hold values, or what it knows of them; placed again, they replace what is in use at once."""

@@ -16,6 +16,17 @@ SHORTEST = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What can be known again of a start, for there is no secret in it and no chance."""
+
+    bundle: Bundle
+    addresses: Mapping[str, str]
+    listens: Mapping[str, str]
+    static_hosts: Mapping[str, str]
+    extra_trust: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """What `refresh` replaces in a running bottle: `values` are this sidecar's by slot, `every_value` those of all.
 
@@ -40,3 +51,13 @@ class Begin(Held):
     authority: Authority
     signer: Signer | None
     extra_trust: bytes
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(
+            bundle=self.bundle,
+            addresses=self.addresses,
+            listens=self.listens,
+            static_hosts=self.static_hosts,
+            extra_trust=self.extra_trust,
+        )

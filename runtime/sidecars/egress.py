@@ -8,7 +8,7 @@ from bottlegen.sidecars import material as paths
 from bottlegen.sidecars.pipelock import NAME as PIPELOCK
 from runtime.base import MaterialFile
 from runtime.sidecars import egress_config
-from runtime.sidecars.begin import EXTRA_CA, Begin, Held
+from runtime.sidecars.begin import EXTRA_CA, Begin, Held, Setting
 
 
 def route_hosts(bundle: Bundle) -> tuple[str, ...]:
@@ -31,12 +31,6 @@ def check(_bundle: Bundle, _static_hosts: Mapping[str, str]) -> tuple[Problem, .
 
 def material(begin: Begin) -> tuple[MaterialFile, ...]:
     """Leaf certificates and keys, trust, credentials, and the config, whose arrival starts the sidecar."""
-    config = egress_config.specialise(
-        begin.bundle.data("sidecars/egress/envoy.json"),
-        address=begin.addresses["egress"],
-        static_hosts=begin.static_hosts,
-        pipelock=begin.addresses.get(PIPELOCK, ""),
-    )
     inspector = begin.signer.certificate if begin.signer else b""
     leaves = (
         file
@@ -49,8 +43,21 @@ def material(begin: Begin) -> tuple[MaterialFile, ...]:
     return (
         *leaves,
         MaterialFile(path=paths.PIPELOCK_CA, mode=0o644, data=inspector),
-        MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=begin.extra_trust),
         *credentials(begin),
+        *settings(begin.setting),
+    )
+
+
+def settings(setting: Setting) -> tuple[MaterialFile, ...]:
+    """What the host adds to the trust, and the config for where the sidecar is."""
+    config = egress_config.specialise(
+        setting.bundle.data("sidecars/egress/envoy.json"),
+        address=setting.addresses["egress"],
+        static_hosts=setting.static_hosts,
+        pipelock=setting.addresses.get(PIPELOCK, ""),
+    )
+    return (
+        MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=setting.extra_trust),
         MaterialFile(path=paths.CONFIG, mode=0o600, data=config),
     )
 

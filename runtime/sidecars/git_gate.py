@@ -10,7 +10,7 @@ from bottlegen.render import canonical_json
 from bottlegen.sidecars import git_gate as paths
 from bottlegen.sidecars.material import PIPELOCK_PORT
 from runtime.base import MaterialFile
-from runtime.sidecars.begin import EXTRA_CA, SHORTEST, Begin, Held
+from runtime.sidecars.begin import EXTRA_CA, SHORTEST, Begin, Held, Setting
 
 START = f"{paths.BASE}/start.json"
 KNOWN = f"{paths.BASE}/known.json"
@@ -26,16 +26,20 @@ def check(_bundle: Bundle, _static_hosts: Mapping[str, str]) -> tuple[Problem, .
 
 def material(begin: Begin) -> tuple[MaterialFile, ...]:
     """Credentials, trust, what this host adds, and last the rules, unchanged, whose arrival starts the gate."""
+    return (*credentials(begin), *settings(begin.setting))
+
+
+def settings(setting: Setting) -> tuple[MaterialFile, ...]:
+    """Trust and addresses of this host, and the rules."""
     start = {
-        "address": begin.addresses[paths.NAME],
-        "static_hosts": dict(begin.static_hosts),
-        "proxy": _proxy(begin),
+        "address": setting.addresses[paths.NAME],
+        "static_hosts": dict(setting.static_hosts),
+        "proxy": _proxy(setting),
     }
     return (
-        *credentials(begin),
-        MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=begin.extra_trust),
+        MaterialFile(path=f"{paths.BASE}/{EXTRA_CA}", mode=0o644, data=setting.extra_trust),
         MaterialFile(path=START, mode=0o600, data=canonical_json(start)),
-        MaterialFile(path=paths.CONFIG, mode=0o600, data=begin.bundle.data(paths.RULES)),
+        MaterialFile(path=paths.CONFIG, mode=0o600, data=setting.bundle.data(paths.RULES)),
     )
 
 
@@ -64,9 +68,9 @@ def _marks(value: bytes) -> Iterator[tuple[str, int, str]]:
         yield form[:_BEGINNING].hex(), len(form), hashlib.sha256(form).hexdigest()
 
 
-def _proxy(begin: Begin) -> str:
+def _proxy(setting: Setting) -> str:
     """Where the inspecting proxy is, for a gate that has no other way out: `address:port`, or a unix socket's path."""
-    if "chain" not in begin.bundle.manifest.services[paths.NAME].networks:
+    if "chain" not in setting.bundle.manifest.services[paths.NAME].networks:
         return ""
-    address = begin.addresses[_INSPECTING]
+    address = setting.addresses[_INSPECTING]
     return f"{address}/{PIPELOCK_PORT}" if address.startswith("/") else f"{address}:{PIPELOCK_PORT}"

@@ -9,7 +9,7 @@ from bottlegen.render import canonical_json
 from bottlegen.sidecars import git_gate, pipelock
 from runtime.base import MaterialFile
 from runtime.host import split_address
-from runtime.sidecars.begin import EXTRA_CA, SHORTEST, Begin, Held
+from runtime.sidecars.begin import EXTRA_CA, SHORTEST, Begin, Held, Setting
 
 
 def check(bundle: Bundle, static_hosts: Mapping[str, str]) -> Iterator[Problem]:
@@ -38,6 +38,15 @@ def material(begin: Begin) -> tuple[MaterialFile, ...]:
     )
 
 
+def settings(setting: Setting) -> tuple[MaterialFile, ...]:
+    """What the host adds to the trust, and the config as the start brought it, or as a refresh did since."""
+    return (
+        MaterialFile(path=f"{pipelock.BASE}/{EXTRA_CA}", mode=0o644, data=setting.extra_trust),
+        _config(setting, setting.listens[pipelock.NAME]),
+        _config(setting),
+    )
+
+
 def credentials(held: Held) -> tuple[MaterialFile, ...]:
     """None of its own, but the values to look for; it reads them with its config, and that when the file is replaced.
 
@@ -55,7 +64,7 @@ def _can_be_found(value: str) -> bool:
     return len(value) >= SHORTEST and not value.startswith("#") and value.isprintable() and len(value) <= 4096
 
 
-def _config(held: Held, listen: str = "") -> MaterialFile:
+def _config(held: Held | Setting, listen: str = "") -> MaterialFile:
     tree = json.loads(held.bundle.data(pipelock.FILE))
     if listen:
         tree["fetch_proxy"]["listen"] = listen

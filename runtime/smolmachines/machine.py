@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import smol
 from bottlegen.errors import Problem, Where
 from bottlegen.manifest import Limits
 from bottlegen.plan import EGRESS_ADDRESS, HOME, ONLY_NAME
-from runtime.base import LaunchSpec
+from runtime.base import Finding, LaunchSpec
 from runtime.smolmachines import engine
 
 AGENT = "agent"
@@ -94,6 +94,35 @@ def _mounts(spec: LaunchSpec, programs: Path | None, given: Path) -> Iterator[sm
         yield smol.MountSpec(source=str(spec.workspace), target=target, read_only=False)
     if spec.home:
         yield smol.MountSpec(source=str(spec.home), target=HOME, read_only=False)
+
+
+def findings(spec: LaunchSpec, created: str, machines: Sequence[smol.MachineSummary]) -> Iterator[Finding]:
+    """What the engine tells of the bottle's machine. It does not tell mounts and the allow list: probes have to."""
+    named = [each for each in machines if each.name == name_of(spec.bottle)]
+    others = [f"'{each.name}' carries the labels of this bottle" for each in machines if each not in named]
+    states = [f"it is {each.state}" for each in named if each.state != "running"] if named else ["there is none"]
+    yield _finding("running", states)
+    yield _finding("parts", others)
+    if named:
+        wanted, has = labels(spec, created), dict(named[0].labels)
+        yield _finding("labels", [key for key in sorted(wanted.keys() | has.keys()) if wanted.get(key) != has.get(key)])
+        yield _finding("limits", _limits(spec, named[0]))
+
+
+def _finding(check: str, differences: Iterable[str]) -> Finding:
+    told = "; ".join(differences)
+    return Finding(part="machine", check=check, state="differs" if told else "equal", found=told)
+
+
+def _limits(spec: LaunchSpec, machine: smol.MachineSummary) -> Iterator[str]:
+    limits, sizes = spec.bundle.manifest.services[AGENT].limits, machine.resources
+    if sizes is None:
+        yield "the engine does not tell them"
+        return
+    if sizes.cpus != vcpus(limits):
+        yield f"{sizes.cpus} processors, not {vcpus(limits)}"
+    if sizes.memory_mib != limits.memory // _MIB:
+        yield f"{sizes.memory_mib} MiB of memory, not {limits.memory // _MIB}"
 
 
 def unmountable(spec: LaunchSpec) -> Iterator[Problem]:

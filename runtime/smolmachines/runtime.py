@@ -18,11 +18,11 @@ from typing import Any
 from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.plan import EGRESS_ADDRESS, HOME, MATERIAL, PROXY_HOST
 from runtime import workspace
-from runtime.base import BottleStatus, LaunchSpec, MaterialFile, Progress
-from runtime.bubblewrap import command, inside, launching, seccomp
+from runtime.base import BottleStatus, Finding, LaunchSpec, MaterialFile, Progress, Run, Surroundings
+from runtime.bubblewrap import command, inside, launching, orders, seccomp
 from runtime.bubblewrap.inside.preamble import HEAD
 from runtime.bubblewrap.records import Folder
-from runtime.bubblewrap.runtime import BubblewrapRuntime, remember_guards, service_of, translated, workspace_binds
+from runtime.bubblewrap.runtime import BubblewrapRuntime, remember_guards, translated
 from runtime.host import Host
 from runtime.rootfs_view import TRUST
 from runtime.service_env import agent_ports, sidecar_names
@@ -127,9 +127,8 @@ class SmolmachinesRuntime(BubblewrapRuntime):
         _lead_to_egress(given / "etc" / "hosts")
         (given / "filter").write_bytes(seccomp.program())
         shutil.copyfile(self.tools.roots, given / "system-roots.crt")
-        binds = workspace_binds(spec)
-        remember_guards(folder, binds)
-        pinned = [(bind.target, bind.read_only) for bind in binds[1:]]
+        remember_guards(folder, spec.binds)
+        pinned = [(bind.target, bind.read_only) for bind in spec.binds[1:]]
         (given / "launch.json").write_text(json.dumps(self._guest_launch(spec, uid, gid, pinned)))
         return given
 
@@ -138,7 +137,7 @@ class SmolmachinesRuntime(BubblewrapRuntime):
 
         declared, workspace_path = spec.bundle.manifest.services[_AGENT], spec.bundle.manifest.workspace.path
         limits = [(RLIMIT_CORE, 0), (RLIMIT_NPROC, declared.limits.pids), (RLIMIT_NOFILE, _FILES)]
-        return self._agent_launch(spec, uid, gid) | {
+        return orders.agent_launch(spec, uid, gid) | {
             "tmpfs": {MATERIAL: command.MATERIAL_SIZE} | declared.tmpfs,
             "etc": f"{GIVEN}/etc",
             "filter": f"{GIVEN}/filter",
@@ -154,28 +153,48 @@ class SmolmachinesRuntime(BubblewrapRuntime):
         """Start the bottle's interceptor and see it answer: no machine boots before."""
         from runtime.smolmachines.machine import Binding
 
-        service = service_of(spec, folder, _AGENT)
-        uid, gid = launching.owner(None)
-        denied = folder.path / "denied"
-        denied.mkdir(mode=0o700)
+        _denied(folder).mkdir(mode=0o700)
         with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
             binding = Binding(port=listener.getsockname()[1], token=random_source.token_hex(32))
-            doors = {port: f"{command.SOCKETS['bottle']}/{port}" for port in agent_ports(spec.bundle)}
-            launch = {
-                "uid": uid, "gid": gid, "token": binding.token, "bottle": spec.bottle, "bundle": spec.bundle.hash,
-                "doors": doors, "denied": f"{command.DENIED}/lines",
-                "limits": launching.rlimits(service.limits, grouped=True),
-            }  # fmt: skip
-            launching.begin(service, launch)
-            room = command.Room(
-                tools=self.tools, hostname=spec.bottle, uid=uid, gid=gid, launch=service.launch, programs=Path(),
-                tmpfs={},
-            )  # fmt: skip
-            launching.hold(
-                service, command.interceptor(room, folder.sockets("bottle"), denied), enclosed=False, opened=listener
-            )
+            order = self._interceptor(spec, folder, binding.token)
+            launching.begin(order.service)
+            launching.tell(order.service, order.launch)
+            # bwrap makes the network that encloses it: the listener is this host's.
+            launching.hold(order.service, order.argv, enclosed=False, opened=listener)
         _await_interceptor(folder, binding.port)
         return binding
+
+    def _interceptor(self, spec: LaunchSpec, folder: Folder, token: str) -> orders.Order:
+        service = orders.service_of(spec, folder, _AGENT)
+        uid, gid = launching.owner(None)
+        doors = {port: f"{command.SOCKETS['bottle']}/{port}" for port in agent_ports(spec.bundle)}
+        launch = {
+            "uid": uid, "gid": gid, "token": token, "bottle": spec.bottle, "bundle": spec.bundle.hash,
+            "doors": doors, "denied": f"{command.DENIED}/lines",
+            "limits": launching.rlimits(service.limits, grouped=True),
+        }  # fmt: skip
+        room = command.Room(
+            tools=self.tools, hostname=spec.bottle, uid=uid, gid=gid, launch=service.launch, programs=Path(), tmpfs={}
+        )
+        argv = command.interceptor(room, folder.sockets("bottle"), _denied(folder))
+        return orders.Order(service=service, launch=launch, argv=argv, doors=(), enclosed=True)
+
+    def _agent_order(self, run: Run, folder: Folder) -> orders.Order:
+        """What stands for the agent on this host. Its token is of this start alone, so it is taken as it is."""
+        service = orders.service_of(run.spec, folder, _AGENT)
+        told = json.loads(service.launch.read_bytes()) if service.launch.exists() else {}
+        return self._interceptor(run.spec, folder, str(told.get("token", "")))
+
+    def compare(self, run: Run) -> Sequence[Finding]:
+        from runtime.smolmachines import engine, machine
+
+        created = str(self._folder(run.spec.bottle).told().get("created", ""))
+        its = engine.machines(machine.selects(run.spec.bottle))
+        return [*machine.findings(run.spec, created, its), *super().compare(run)]
+
+    def surroundings(self, run: Run) -> Surroundings:
+        doors = tuple((EGRESS_ADDRESS, port) for port in sorted(agent_ports(run.spec.bundle)))
+        return Surroundings(doors=doors, refused=True)
 
     def logs(self, bottle: str, service: str, *, follow: bool) -> Iterator[bytes]:
         """The audit begins with what never came to the egress: refusals of the interceptor and of the monitor."""
@@ -201,6 +220,11 @@ class SmolmachinesRuntime(BubblewrapRuntime):
         for name in names:
             engine.delete(name)
         return super().remove(bottle, session=session) or bool(names)
+
+
+def _denied(folder: Folder) -> Path:
+    """Where the interceptor writes down what it refused."""
+    return folder.path / "denied"
 
 
 def _elsewhere(target: str) -> Iterator[Problem]:

@@ -18,7 +18,8 @@ import pytest
 
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
-from runtime.base import LaunchSpec
+from runtime import probes
+from runtime.base import LaunchSpec, MaterialFile, Run
 from runtime.bubblewrap import records
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
@@ -98,7 +99,12 @@ def engine_s_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.delenv("XDG_CACHE_HOME", raising=False)
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "xdg" / "xdg_data_home"))
         patch.setattr("runtime.start.READY_SECONDS", 300)  # both start at once, on processors that are emulated
+        patch.setattr("runtime.smolmachines.runtime._PATIENCE", 300)
         yield
+
+
+_RUNS: dict[str, Run] = {}
+"""What `start` gave, by bottle."""
 
 
 def launched(name: str, profile: str, runtime: Any, host: Host, **change: Any) -> Bottle:
@@ -113,7 +119,7 @@ def launched(name: str, profile: str, runtime: Any, host: Host, **change: Any) -
     }  # fmt: skip
     spec = LaunchSpec(**(values | change))
     begun = time.monotonic()
-    start(spec, runtime, host, make_progress())
+    _RUNS[name] = start(spec, runtime, host, make_progress())
     print(f"bottle {name} is at its gate after {time.monotonic() - begun:.1f} s")
     return Bottle(spec=spec, runtime=runtime)
 
@@ -216,6 +222,21 @@ try:
 except OSError as e:
     print("vsock", errno.errorcode[e.errno])
 """
+
+
+def test_verify_finds_it_as_it_should_be_and_a_sidecar_that_is_not(bottle: Bottle) -> None:
+    """On real machines: what the engine tells of one, this host of the rest, and the guest of the ways out."""
+    run, runtime = _RUNS[bottle.name], bottle.runtime
+    findings = [*runtime.compare(run)]
+    assert [each for each in findings if each.state != "equal"] == []
+    assert {"machine", "agent", "egress", "bottle"} <= {each.part for each in findings}
+    felt = probes.probe(run, runtime, addresses=(*probes.host_addresses(), "100.96.0.1"))
+    print(*felt, sep="\n")
+    assert [each for each in felt if each.state != "equal"] == []
+    config = run.settings["egress"][-1]
+    for data, wrong in ((config.data + b" ", [("egress", "config")]), (config.data, [])):
+        runtime.place(bottle.name, "egress", [MaterialFile(path=config.path, mode=config.mode, data=data)])
+        assert [(each.part, each.check) for each in runtime.compare(run) if each.state != "equal"] == wrong
 
 
 def test_only_the_egress_is_reached(bottle: Bottle, provider: PretendProvider) -> None:

@@ -80,6 +80,12 @@ class Machine:
         self.process.stdin.close()
 
     @property
+    def sizes(self) -> SimpleNamespace:
+        resources = self.config.resources
+        assert resources
+        return SimpleNamespace(cpus=resources.cpus, memory_mib=resources.memory_mb)
+
+    @property
     def first(self) -> int:
         pid = self.process.pid
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
@@ -165,7 +171,10 @@ class Engine:
     def machines(self, labels: Mapping[str, str]) -> tuple[Any, ...]:
         return tuple(
             SimpleNamespace(
-                name=name, labels=made.config.labels, state="running" if made.process.poll() is None else "stopped"
+                name=name,
+                labels=made.config.labels,
+                state="running" if made.process.poll() is None else "stopped",
+                resources=made.sizes,
             )
             for name, made in self.machines_by_name.items()
             if labels.items() <= (made.config.labels or {}).items()

@@ -15,13 +15,13 @@ from bottlegen.errors import RuntimeFailure, SecretError
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
 from runtime import tree
-from runtime.base import Endpoints, LaunchSpec, MaterialFile
+from runtime.base import Endpoints, Finding, LaunchSpec, MaterialFile, Run
 from runtime.host import Host, parse_host
 from runtime.progress import make_progress
 from runtime.start import gather, refresh, start
 from tests.pretend.login import CodexLogin
 
-STEPS = ["check", "prepare", "create", "place egress", "wait_ready", "create_agent", "place agent"]
+STEPS = ["check", "prepare", "create", "place egress", "wait_ready", "create_agent", "place agent", "compare"]
 
 
 class Recorder:
@@ -33,6 +33,7 @@ class Recorder:
         self.steps: list[str] = []
         self.placed: dict[str, list[MaterialFile]] = {}
         self.fails_at, self.error = fails_at, error
+        self.findings: Sequence[Finding] = ()
 
     def _step(self, name: str) -> None:
         self.steps.append(name)
@@ -46,6 +47,10 @@ class Recorder:
     def create(self, spec: LaunchSpec) -> Endpoints:
         self._step("create")
         return Endpoints(addresses={"egress": "192.0.2.1"}, listens={})
+
+    def compare(self, _run: Run) -> Sequence[Finding]:
+        self._step("compare")
+        return self.findings
 
     def remove(self, bottle: str, *, session: str = "") -> bool:
         self._step(f"remove {session}")
@@ -105,6 +110,22 @@ def test_any_failure_undoes_this_session(tmp_path: Path, step: str, error: BaseE
     with pytest.raises(type(error)):
         start(_spec(), recorder, _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b"), Silent())  # type: ignore[arg-type]
     assert recorder.steps[-1] == "remove s1"
+
+
+@pytest.mark.parametrize("state", ["differs", "unknown"])
+def test_a_bottle_that_is_not_what_its_bundle_says_is_undone(tmp_path: Path, state: Any) -> None:
+    """What cannot be seen is no better than what is wrong; what is equal says nothing."""
+    recorder = Recorder()
+    recorder.findings = (
+        Finding(part="agent", check="mounts", state=state, found="'/etc' is mounted too"),
+        Finding(part="agent", check="env", state="equal"),
+    )
+    with pytest.raises(RuntimeFailure) as caught:
+        start(_spec(), recorder, _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b"), Silent())  # type: ignore[arg-type]
+    assert [problem.what for problem in caught.value.problems] == [
+        "the bottle that was started is not what its bundle says: agent, mounts: '/etc' is mounted too"
+    ]
+    assert recorder.steps[-2:] == ["compare", "remove s1"]
 
 
 def test_nothing_is_made_before_all_secrets_are_there(tmp_path: Path) -> None:

@@ -159,6 +159,13 @@ class HomeFile(_Strict):
     keep: bool
 
 
+class AuditSpec(_Strict):
+    """Whether anything goes out that cannot be written down, and whether a request's query is written down too."""
+
+    on_failure: Literal["block", "warn"]
+    queries: bool
+
+
 class WorkspaceSpec(_Strict):
     """`source` is a folder below the user's workspace (`.` for all of it), `path` its mount point in the bottle.
 
@@ -183,6 +190,7 @@ class Manifest(_Strict):
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"]
     isolation: Literal["process", "container", "vm"]
     home: Literal["kept", "ephemeral"]
+    audit: AuditSpec
     workspace: WorkspaceSpec
     services: dict[str, Service]
     slots: list[SlotSpec]

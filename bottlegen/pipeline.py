@@ -208,6 +208,7 @@ def _manifest(
         "runtime": profile.runtime,
         "isolation": profile.isolation or "process",
         "home": profile.home,
+        "audit": {"on_failure": profile.on_audit_failure, "queries": profile.audit_queries},
         "workspace": _workspace(profile),
         "services": {
             "agent": _agent_service(plan, env, profile),

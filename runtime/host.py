@@ -115,6 +115,15 @@ class Review(_Strict):
     require: Annotated[str, Field(pattern=r"^(built|committed|merged:[A-Za-z0-9][A-Za-z0-9._/-]*)$")] = "built"
 
 
+class Audit(_Strict):
+    """How long and how much audit is kept of runs that have ended, and how much one run may write: `max_days`, and
+    megabytes for all of them and for one sidecar of one run."""
+
+    max_days: Annotated[int, Field(ge=1, le=36500)] = 90
+    max_megabytes: Annotated[int, Field(ge=1)] = 2048
+    run_megabytes: Annotated[int, Field(ge=1)] = 512
+
+
 class Smolmachines(_Strict):
     """`rootfs` is what agents' machines have as their root where the profile names none: an unpacked root or an image
     archive of this host. `target` "cloud" is refused, and can be written so that the refusal says why."""
@@ -135,6 +144,7 @@ class HostConfig(_Strict):
     smolmachines: Smolmachines = Smolmachines()
     rootfs: dict[str, str] = Field(default_factory=dict)
     review: Review = Review()
+    audit: Audit = Audit()
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
 
     @field_validator("rootfs")

@@ -49,6 +49,11 @@ class State:
         """The copy of the bundle that the running bottle was started from: `refresh` and `verify` speak of it alone."""
         return self.bottle(name) / "bundle"
 
+    @property
+    def audit(self) -> Path:
+        """What ways out did, by bottle and run: it stays when a bottle goes."""
+        return self.root / "audit"
+
     def observed_mark(self, name: str) -> Path:
         """Says that the run is observed, and for which profile."""
         return self.bottle(name) / "observe"

@@ -4,7 +4,9 @@ import json
 import os
 import secrets as random_source
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bottlegen.bundle import Bundle, differences, read, write
@@ -12,13 +14,16 @@ from bottlegen.errors import BundleError, RuntimeFailure, UsageError
 from bottlegen.locate import Place, stands_for
 from bottlegen.wording import shown
 from runtime import observe, rootfs
-from runtime.base import LaunchSpec, Runtime
+from runtime.audit.runs import Audits, Run
+from runtime.audit.wording import kept
+from runtime.base import LaunchSpec, Recording, Runtime
 from runtime.build import build_place, place_of, with_lines
 from runtime.git_config import submodules
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
 from runtime.registry import choose
 from runtime.reviewed import check_allowed, check_reviewed
+from runtime.revision import commit_of
 from runtime.signals import undoing_on_end, uninterrupted
 from runtime.start import start
 from runtime.state import State, check_bottle_name
@@ -54,6 +59,7 @@ def bring_up(request: UpRequest) -> int:
     if stands_for(request.profile, place):
         print(f"profile '{place.name}' is '{place.profile}', not the one that ships with bottlegen", file=sys.stderr)
     check_allowed(host.config.review.require, dev=request.dev)
+    commit = _soon(lambda: commit_of(place.profile))
     bundle = _bundle_to_run(place, dev=request.dev)
     check_reviewed(host.config.review.require, place, bundle)
     name = check_bottle_name(request.name or place.name)
@@ -62,9 +68,12 @@ def bring_up(request: UpRequest) -> int:
     kept_before = state.bottle(name).exists()
     spec = _spec(request, name, bundle, place, host)
     with undoing_on_end():
+        run = _audited(spec, state)
+        spec = replace(spec, recording=_recording(run, commit, host))
         try:
             _start(spec, runtime, host, place)
         except BaseException:
+            Audits(state.audit).drop(run)  # no agent ran
             if not kept_before:  # else the folders may be those of a bottle that runs under this name
                 state.drop_empty(name)
             raise
@@ -74,6 +83,29 @@ def bring_up(request: UpRequest) -> int:
         _let_go(spec, runtime, state, observed)
     _tell_detached(spec, runtime, as_json=request.as_json)
     return 0
+
+
+def _audited(spec: LaunchSpec, state: State) -> Run:
+    """The folder for this run's audit, where no agent is: one that could write it would be its own witness."""
+    if spec.workspace and state.audit.resolve().is_relative_to(spec.workspace.resolve()):
+        raise RuntimeFailure(
+            f"the folder for the audit '{state.audit}' lies in the workspace, so the agent could rewrite it",
+            fix="set XDG_STATE_HOME to a folder elsewhere, or --workspace",
+        )
+    return Audits(state.audit).begin(spec.bottle, spec.session)
+
+
+def _recording(run: Run, commit: Future[str], host: Host) -> Recording:
+    return Recording(folder=run.folder, commit=commit.result(), limit=host.config.audit.run_megabytes * 1024 * 1024)
+
+
+def _soon(work: Callable[[], str]) -> Future[str]:
+    """Four answers of git, which a start need not wait for."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> None:
@@ -101,6 +133,8 @@ def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
         finally:
             runtime.remove(spec.bottle, session=spec.session)
             state.forget_run(spec.bottle)
+            if spec.recording and (said := kept(Run(spec.recording.folder), always=False)):
+                print(said, file=sys.stderr)
 
 
 def _stay(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None) -> int:

@@ -43,9 +43,13 @@ def inner_name(port: int) -> str:
     return f"inner_{port}"
 
 
-def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
+def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str, ...] | None, *, queries: bool) -> Json:
     """The listener for one port: a tunnel to another port never gets here, whatever server name it then sends."""
-    chains = [_chain(profile, rules, routes, unread) for rules in routes.hosts if rules.port == port]
+    chains = [
+        _chain(rules, _manager(profile, rules, routes, unread, queries=queries))
+        for rules in routes.hosts
+        if rules.port == port
+    ]
     return {
         "name": inner_name(port),
         "internal_listener": {},
@@ -56,7 +60,7 @@ def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str,
     }
 
 
-def _chain(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
+def _chain(rules: HostRules, manager: Json) -> Json:
     certificate = {
         "certificate_chain": {"filename": leaf_chain(rules.host)},
         "private_key": {"filename": leaf_key(rules.host)},
@@ -71,21 +75,26 @@ def _chain(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, 
         "filter_chain_match": {"server_names": [rules.host]},
         "transport_socket_connect_timeout": "10s",
         "transport_socket": extension("envoy.transport_sockets.tls", TLS_DOWNSTREAM, common_tls_context=tls),
-        "filters": [_manager(profile, rules, routes, unread)],
+        "filters": [manager],
     }
 
 
-def _manager(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
+def _manager(
+    profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None, *, queries: bool
+) -> Json:
     return connection_manager(
         "inner",
         filters=_filters(rules, routes.slots, resolves=unread is None),
         hosts=virtual_hosts(profile, rules, routes, unread),
         paths=_path_handling(rules),
         replies=local_replies(restricts_paths=rules.restricts_paths),
+        queries=queries,
     )
 
 
-def connection_manager(name: str, *, filters: list[Json], hosts: list[Json], paths: Json, replies: Json) -> Json:
+def connection_manager(
+    name: str, *, filters: list[Json], hosts: list[Json], paths: Json, replies: Json, queries: bool
+) -> Json:
     """What every connection of the agent's is held to, whatever it may then ask for."""
     return extension(
         "envoy.filters.network.http_connection_manager",
@@ -103,7 +112,7 @@ def connection_manager(name: str, *, filters: list[Json], hosts: list[Json], pat
         stream_idle_timeout="0s",
         common_http_protocol_options={"idle_timeout": "600s", "max_headers_count": 200},
         max_request_headers_kb=96,
-        access_log=[http_log("request")],
+        access_log=[http_log("request", queries=queries)],
         http_filters=filters,
         local_reply_config=replies,
         route_config={"virtual_hosts": hosts},

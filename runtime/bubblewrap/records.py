@@ -19,6 +19,8 @@ from runtime.bubblewrap.keeper import identity, write
 
 _PATIENCE = 20.0
 _PAUSE = 0.005
+_ENDING = 2.0
+"""Seconds in which a sidecar ends by itself: it takes a twentieth of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def _state(pid: int) -> str:
 
 def end(folder: Folder, bottle: str) -> None:
     """Kill the bottle's processes and wait until none is left; RuntimeFailure for one that does not go."""
+    _settle(folder)
     before = time.monotonic()
     while left := [service for service in folder.services() if not _ended(folder.service(service))]:
         if time.monotonic() > before + _PATIENCE:
@@ -106,6 +109,26 @@ def end(folder: Folder, bottle: str) -> None:
                 f"processes of bottle '{bottle}' do not end: {', '.join(left)}", fix=f"bottlegen down --name {bottle}"
             )
         time.sleep(_PAUSE)
+
+
+def _settle(folder: Folder) -> None:
+    """End the agent, then let the sidecars that are audited end by themselves, and their keepers write it down."""
+    if not any(folder.running(service) for service in folder.services() if _is_audited(folder.service(service))):
+        return
+    left = [service for service in folder.services() if _is_audited(folder.service(service))]
+    if "agent" in folder.services():
+        for process in (_read(folder.service("agent") / "running") or [])["agent" in left :]:
+            _kill(process)
+    for service in left:
+        for process in (_read(folder.service(service) / "running") or [])[2:] if service != "agent" else ():
+            _kill(process, signal.SIGTERM)
+    end = time.monotonic() + _ENDING
+    while any(folder.running(service) for service in left) and time.monotonic() < end:
+        time.sleep(_PAUSE)
+
+
+def _is_audited(service: Path) -> bool:
+    return bool((_read(service / "order") or {}).get("audit"))
 
 
 def _ended(service: Path) -> bool:
@@ -132,7 +155,7 @@ def _shut(lock: Path) -> bool:
     return True
 
 
-def _kill(known: dict[str, Any]) -> None:
+def _kill(known: dict[str, Any], number: int = signal.SIGKILL) -> None:
     """By a descriptor of the process, looked at again once it is held: its number cannot be another's by then."""
     try:
         handle = os.pidfd_open(known["pid"])
@@ -142,7 +165,7 @@ def _kill(known: dict[str, Any]) -> None:
     else:
         with suppress(ProcessLookupError):
             if alive(known):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                signal.pidfd_send_signal(handle, number)
         os.close(handle)
     with suppress(ChildProcessError):  # a keeper that this very process had started
         os.waitpid(known["pid"], os.WNOHANG)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bottlegen.errors import Problem, RuntimeFailure
 from bottlegen.plan import HOME, MATERIAL
 from runtime import sidecars, terminal, workspace
+from runtime.audit import runs
 from runtime.base import BottleStatus, Endpoints, LaunchSpec, MaterialFile, Progress
 from runtime.bubblewrap import cgroup, client, command, launching, records, seccomp, tools
 from runtime.bubblewrap.binaries import Binaries, pinned
@@ -128,7 +129,7 @@ class BubblewrapRuntime:
         hosts = launching.write_hosts(service, spec.static_hosts) if spec.static_hosts else None
         own = launching.own(service, uid, gid, declared.scratch)
         argv = command.sidecar(room, sockets, own, hosts)
-        launching.hold(service, argv, enclosed=_OUTSIDE not in declared.networks)
+        launching.hold(service, argv, enclosed=_OUTSIDE not in declared.networks, audit=runs.order(spec, name))
         return f"127.0.0.1:{port}" if port else door
 
     def _path(self, service: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.plan import EGRESS_ADDRESS, HOME, MATERIAL, PROXY_HOST
 from runtime import workspace
+from runtime.audit import runs
 from runtime.base import BottleStatus, LaunchSpec, MaterialFile, Progress
 from runtime.bubblewrap import command, inside, launching, seccomp
 from runtime.bubblewrap.inside.preamble import HEAD
@@ -172,8 +173,9 @@ class SmolmachinesRuntime(BubblewrapRuntime):
                 tmpfs={},
             )  # fmt: skip
             launching.hold(
-                service, command.interceptor(room, folder.sockets("bottle"), denied), enclosed=False, opened=listener
-            )
+                service, command.interceptor(room, folder.sockets("bottle"), denied), enclosed=False, opened=listener,
+                audit=runs.order(spec, _AGENT, tail=denied / "lines"),
+            )  # fmt: skip
         _await_interceptor(folder, binding.port)
         return binding
 

@@ -17,11 +17,11 @@ length, one in each part of it; the first comes while nothing is made."""
 
 
 def _kept(arena: Arena) -> list[str]:  # noqa: F811
-    """What the state directory holds beside the agents' homes, which are kept on purpose."""
+    """What the state directory holds beside the agents' homes and the audit, which are kept on purpose."""
     return sorted(
         str(path.relative_to(arena.state))
         for path in arena.state.rglob("*")
-        if path.is_file() and "home" not in path.parts
+        if path.is_file() and not {"home", "audit"} & {*path.relative_to(arena.state).parts}
     )
 
 

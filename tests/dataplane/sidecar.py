@@ -59,6 +59,7 @@ class Sidecar:
         edit: Edit = lambda config: None,
         pipelock: int = 0,
         inspector: bytes = b"",
+        queries: bool = False,
     ) -> None:
         self.folder = folder
         self.routes = routes
@@ -69,7 +70,7 @@ class Sidecar:
         self.put_secrets(secrets)
         self._path(material.PIPELOCK_CA).write_bytes(inspector)
         config = specialise(
-            render(PROFILE, routes, chained=bool(pipelock)),
+            render(PROFILE, routes, chained=bool(pipelock), queries=queries),
             address="127.0.0.1",
             static_hosts=static_hosts,
             base_dir=str(folder),

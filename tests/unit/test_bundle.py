@@ -11,7 +11,7 @@ import pytest
 from bottlegen import bundle
 from bottlegen.bundle import assemble, differences, read, write
 from bottlegen.errors import BundleError
-from bottlegen.manifest import Manifest, WorkspaceSpec
+from bottlegen.manifest import AuditSpec, Manifest, WorkspaceSpec
 from bottlegen.plan import RenderedFile
 from bottlegen.render import canonical_json
 
@@ -22,6 +22,7 @@ EMPTY = Manifest(
     runtime="auto",
     isolation="container",
     home="kept",
+    audit=AuditSpec(on_failure="block", queries=False),
     workspace=WorkspaceSpec(mode="bind", source=".", path="/workspace", read_only=[".git/hooks"]),
     services={},
     slots=[],

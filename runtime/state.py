@@ -49,6 +49,10 @@ class State:
         """The copy of the bundle that the running bottle was started from: `refresh` and `verify` speak of it alone."""
         return self.bottle(name) / "bundle"
 
+    def certificates(self, name: str) -> Path:
+        """When the running bottle's certificates are good, and which are in use."""
+        return self.bottle(name) / "certificates.json"
+
     def observed_mark(self, name: str) -> Path:
         """Says that the run is observed, and for which profile."""
         return self.bottle(name) / "observe"
@@ -62,7 +66,8 @@ class State:
     def forget_run(self, name: str) -> None:
         """Remove what belongs to one run and not to the kept home; a home that nothing was put into goes too."""
         shutil.rmtree(self.bundle(name), ignore_errors=True)
-        self.observed_mark(name).unlink(missing_ok=True)
+        for file in (self.observed_mark(name), *self.bottle(name).glob("*certificates.json*")):
+            file.unlink(missing_ok=True)
         self.drop_empty(name)
 
     def drop_empty(self, name: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bottlegen.errors import HostError
 from runtime.ca import Term
 
 
@@ -56,11 +57,14 @@ class Certificates:
 
 
 def write(path: Path, certificates: Certificates) -> None:
-    """Whole or not at all."""
+    """Whole or not at all; HostError when it cannot be."""
     terms = [[term.begins.isoformat(), term.ends.isoformat()] for term in certificates.terms]
     new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps({"terms": terms, "used": certificates.used}))
-    new.replace(path)
+    try:
+        new.write_text(json.dumps({"terms": terms, "used": certificates.used}))
+        new.replace(path)
+    except OSError as e:
+        raise HostError(f"cannot write '{path}': {e.strerror}", fix=f"df -h '{path.parent}'") from e
 
 
 def read(path: Path) -> Certificates | None:

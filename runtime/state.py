@@ -65,7 +65,8 @@ class State:
 
     def forget_run(self, name: str) -> None:
         """Remove what belongs to one run and not to the kept home; a home that nothing was put into goes too."""
-        shutil.rmtree(self.bundle(name), ignore_errors=True)
+        for folder in (self.bundle(name), *self.bottle(name).glob(".bundle.*")):  # `up` was killed while it wrote
+            shutil.rmtree(folder, ignore_errors=True)
         for file in (self.observed_mark(name), *self.bottle(name).glob("*certificates.json*")):
             file.unlink(missing_ok=True)
         self.drop_empty(name)

@@ -92,10 +92,11 @@ class BubblewrapRuntime:
             "workspace": str(spec.workspace) if spec.workspace else "",
             "ready": {name: [_network(spec, name), first_port(spec.bundle, name)] for name in sidecars.of(spec.bundle)},
         }
-        try:
-            folder = records.claim(self._root, spec.bottle, told)
-        except FileExistsError as e:
-            raise _taken(spec.bottle) from e
+        with translated(f"begin bottle '{spec.bottle}'"):
+            try:
+                folder = records.claim(self._root, spec.bottle, told)
+            except FileExistsError as e:
+                raise _taken(spec.bottle) from e
         names = sidecars.of(spec.bundle)
         with translated(f"start the sidecars of bottle '{spec.bottle}'"):
             (folder.path / "filter").write_bytes(seccomp.program())

@@ -14,6 +14,7 @@ from runtime.ca import Lives
 from tests.dataplane.client import Tunnel, curl, get
 from tests.dataplane.conftest import World, envoy, own_sidecar, trusted, world  # noqa: F401 - fixtures
 from tests.dataplane.sidecar import Sidecar
+from tests.faults.tally import Tally, tally  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.envoy
 
@@ -55,7 +56,7 @@ def _shown_soon(sidecar: Sidecar, serial: str) -> bool:
         return False
 
 
-def test_past_its_end_all_is_closed_and_the_next_term_opens_it_again(short: Sidecar) -> None:
+def test_past_its_end_all_is_closed_and_the_next_term_opens_it_again(short: Sidecar, tally: Tally) -> None:  # noqa: F811
     """The clock goes on as it does; the CA that the agent trusts stays the same file throughout."""
     trusted_before = short.ca.read_bytes()
     first = _serial(short)
@@ -69,6 +70,7 @@ def test_past_its_end_all_is_closed_and_the_next_term_opens_it_again(short: Side
         assert curl(short, "https://inject.test/").status == 200
         assert stream.request(get("/", "open.test")).status == 200, "a connection from before the renewal was cut"
     assert short.ca.read_bytes() == trusted_before
+    tally.ran("clocks past the certificates' end")
 
 
 def test_a_renewal_costs_no_request(short: Sidecar) -> None:

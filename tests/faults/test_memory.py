@@ -1,0 +1,96 @@
+"""A sidecar out of memory: the kernel ends it, the bottle has no way out and says so, and it is not started again."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.arena import Arena, arena  # noqa: F401 - a fixture
+from tests.faults.tally import Tally, tally  # noqa: F401 - a fixture
+
+_ASK = "curl -sS -o /dev/null -w '%{http_connect}' --max-time 10 https://not-allowed.test/; true"
+_MORE = 1 << 20
+_HOG = """
+import os, sys
+for group in sys.argv[1:]:
+    open(f"{group}/cgroup.procs", "w").write(str(os.getpid()))
+room = bytearray(64 << 20)
+for at in range(0, len(room), 4096):
+    room[at] = 1
+"""
+"""A process of the host in the sidecar's group: what takes the memory, as the sidecar's own buffers would."""
+
+
+def _envoy(arena: Arena) -> int:  # noqa: F811
+    """The sidecar's own process on this host."""
+    bottle = arena.bottle("shell")
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, env = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        mine = b"envoy.json" in command and f"BOTTLEGEN_BOTTLE={bottle}\0".encode() in env
+        if mine and "envoy" in (folder / "comm").read_text():
+            return int(folder.name)
+    raise AssertionError("no sidecar runs")
+
+
+def _memory_group(pid: int) -> Path:
+    """The group that holds the process's memory limit, of either version of control groups."""
+    lines = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    for _, controllers, path in lines:
+        if "memory" in controllers.split(","):
+            return Path("/sys/fs/cgroup/memory" + path)
+    (path,) = [path for number, _, path in lines if number == "0"]
+    return Path("/sys/fs/cgroup" + path)
+
+
+def _squeeze(group: Path) -> None:
+    """Bring the limit down to just above what is used."""
+    if (group / "memory.max").exists():
+        used = int((group / "memory.current").read_text())
+        (group / "memory.max").write_text(str(used + _MORE))
+        return
+    used = int((group / "memory.usage_in_bytes").read_text())
+    (group / "memory.limit_in_bytes").write_text(str(used + _MORE))
+    (group / "memory.memsw.limit_in_bytes").write_text(str(used + _MORE))
+
+
+def _listed(arena: Arena) -> Iterator[dict[str, object]]:  # noqa: F811
+    for entry in json.loads(arena.bottlegen("ps", "--json").stdout):
+        if entry["bottle"] in arena.names:
+            yield entry
+
+
+def test_a_sidecar_out_of_memory_is_a_closed_way_out(arena: Arena, tally: Tally) -> None:  # noqa: F811
+    done = arena.bottlegen("up", "--profile", "shell", "--detach", "--", "sleep", "600", timeout=300)
+    assert done.returncode == 0, done.stderr
+    ask = ("exec", "--name", "shell", "--", "sh", "-c", _ASK)
+    assert arena.bottlegen(*ask).stdout == "403", "the control: a request is answered"
+    sidecar = _envoy(arena)
+    group = _memory_group(sidecar)
+    if group in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")):
+        pytest.skip("this host gives a service no control group of its own")
+    _squeeze(group)
+    ended = time.monotonic() + 20
+    while Path(f"/proc/{sidecar}").exists():
+        assert time.monotonic() < ended, "the sidecar lives"
+        subprocess.run([sys.executable, "-c", _HOG, str(group)], check=False)
+    assert _closed_and_said(arena, ask)
+    time.sleep(1)
+    assert _closed_and_said(arena, ask), "it came back, with what credentials?"
+    tally.ran("sidecars out of memory")
+
+
+def _closed_and_said(arena: Arena, ask: tuple[str, ...]) -> bool:  # noqa: F811
+    arena.until(lambda: [entry["state"] for entry in _listed(arena)] == ["broken"])
+    (entry,) = _listed(arena)
+    services = entry["services"]
+    assert isinstance(services, dict)
+    assert services["egress"] in ("exited", "dead")
+    assert services["agent"] == "running"
+    return arena.bottlegen(*ask).stdout == "000"

@@ -322,10 +322,13 @@ def remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
 
 
 def _guards(folder: Folder) -> set[str]:
+    """Those that a bottle's start wrote down, and those of its workspace that it may have made before it could."""
+    place = folder.told().get("workspace", "")
+    here = {str(path) for path in workspace.guards(Path(place))} if place else set()
     try:
-        return set(json.loads((folder.path / "guards").read_text()))
+        return here | set(json.loads((folder.path / "guards").read_text()))
     except (FileNotFoundError, ValueError):
-        return set()
+        return here
 
 
 def service_of(spec: LaunchSpec, folder: Folder, name: str) -> Service:

@@ -47,7 +47,8 @@ class Certificates:
         used = self.terms[self.used]
         if now >= used.ends:
             return f"the certificates of bottle '{bottle}' ended on {_day(used.ends)}: its agent reaches nothing"
-        near = now >= used.ends - (used.ends - used.begins) / 3
+        newest = self.used == len(self.terms) - 1
+        near = now >= used.ends - (used.ends - used.begins) / 3 if newest else self.due(now) != self.used
         return f"the certificates of bottle '{bottle}' end on {_day(used.ends)}" if near else ""
 
     def fix(self, bottle: str, now: datetime.datetime) -> str:

@@ -8,6 +8,8 @@ import hashlib
 import itertools
 import os
 import random
+import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +24,6 @@ from tests.faults.tracing import KILLED, Run, Told, run
 
 _SEED = 20261122
 _RANDOM_KILLS = 8
-_WHOLE_START_SECONDS = 1.5
 _AT_ONCE = 3
 _FAILED = range(10, 20)
 """Exit codes of the family of errors."""
@@ -39,15 +40,24 @@ class Range:
         arena.make_repository()
         (arena.workspace / "mine.txt").write_text("mine\n")
         self.before = digest(arena.workspace)
+        self.workspaces = folder / "workspaces"
+        self.workspaces.mkdir()
 
     def name(self) -> str:
-        return f"k{next(self._numbers)}"
+        """Of a bottle to be, with a workspace of its own."""
+        name = f"k{next(self._numbers)}"
+        subprocess.run(["cp", "-a", self.arena.workspace, self.workspaces / name], check=True)
+        return name
 
     def task(self, *argv: str, name: str) -> Run:
         words = {
             "up": ("up", "--profile", "codex", "--detach", "--name", name, "--", "sleep", "600"),
         }.get(argv[0], (*argv, "--name", name))  # fmt: skip
-        return Run(argv=tuple(self.arena.command(*words)[3:]), env=self.arena.env, folder=self.tasks)
+        own = (
+            str(self.workspaces / name) if word == str(self.arena.workspace) else word
+            for word in self.arena.command(*words)[3:]
+        )
+        return Run(argv=tuple(own), env=self.arena.env, folder=self.tasks)
 
     def up(self) -> str:
         """A bottle that is up; its name."""
@@ -86,9 +96,9 @@ class Range:
     def end(self) -> None:
         """After all of it: nothing is left, the workspace is as it was, and no credential is anywhere."""
         assert self.arena.leftovers() == []
-        assert digest(self.arena.workspace) == self.before
+        assert {digest(workspace) for workspace in self.workspaces.iterdir()} == {self.before}
         needles = self.arena.secrets("codex")
-        places = [*self.arena.places(), self.tasks, Path(os.environ["XDG_CACHE_HOME"])]
+        places = [*self.arena.places(), self.workspaces, self.tasks, Path(os.environ["XDG_CACHE_HOME"])]
         found = traces.found_on_host(self.arena.engine, places, needles, self.arena.began)
         self.count.leaked(found)
         assert found == []
@@ -164,6 +174,10 @@ def test_killed_at_each_step(shooting: Range) -> None:
 def test_killed_at_random_points(shooting: Range) -> None:
     chance = random.Random(_SEED)
     _steps(shooting)  # whatever has to be built or fetched is there from now on
+    began = time.monotonic()
+    name = shooting.up()
+    whole = time.monotonic() - began
+    shooting.down(name, "up")
     left = []
 
     def up(moment: str) -> None:
@@ -174,7 +188,8 @@ def test_killed_at_random_points(shooting: Range) -> None:
         shooting.count.ran("up killed at random")
         shooting.down(name, f"up killed after {moment} s")
 
-    _each(up, [f"{chance.uniform(0.05, _WHOLE_START_SECONDS):.2f}" for _ in range(_RANDOM_KILLS)])
+    part = whole / _RANDOM_KILLS  # one in each, so that a machine of any speed is hit in the middle
+    _each(up, [f"{part * (number + chance.random()):.2f}" for number in range(_RANDOM_KILLS)])
     assert sum(left) >= 2, "no kill fell into the start: the moments are wrong for this machine"
 
 

@@ -204,7 +204,7 @@ _UNDER: dict[str, dict[str, list[tuple[str, tuple[str, ...]]]]] = {
     },
     "bubblewrap": {
         "up": [
-            ("egress", ("client.place 1", "launching.hold 2", "BubblewrapRuntime.wait_ready 1", "client.place 2")),
+            ("egress", ("launching.hold 2", "BubblewrapRuntime.wait_ready 1", "client.place 2")),
             ("agent", ("client.place 2", "up.write 1", "client.place 3")),
         ],
         "refresh": [("egress", ("client.place 1",)), ("agent", ("client.place 2",))],

@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bottlegen.bundle import Bundle, read
-from bottlegen.errors import BundleError, Problem, UsageError
+from bottlegen.errors import BundleError, Problem, RuntimeFailure, UsageError
 from bottlegen.sidecars import pipelock
 from bottlegen.wording import seen
+from runtime import certificates
 from runtime.base import BottleStatus, Runtime
 from runtime.host import this_host
 from runtime.observe import collect
@@ -116,10 +118,14 @@ def _show_findings(status: BottleStatus, runtime: Runtime, *, as_json: bool) -> 
 def list_bottles(*, as_json: bool) -> None:
     """All bottles of all runtimes here."""
     host = this_host()
+    state = State.of(host.env, host.home)
     statuses = [status for status, _ in _every_bottle(installed(host))]
-    troubles = {status.bottle: _troubles(status, State.of(host.env, host.home)) for status in statuses}
+    troubles = {status.bottle: _troubles(status, state) for status in statuses}
+    known = {status.bottle: certificates.read(state.certificates(status.bottle)) for status in statuses}
     if as_json:
-        found = [{**_status_document(status), "audit": troubles[status.bottle]} for status in statuses]
+        found = [
+            {**_status_document(status, known[status.bottle]), "audit": troubles[status.bottle]} for status in statuses
+        ]
         print(json.dumps(found, indent=2))
         return
     if not statuses:
@@ -130,6 +136,10 @@ def list_bottles(*, as_json: bool) -> None:
     for bottle, told in troubles.items():
         for trouble in told:
             print(f"{bottle}: {seen(trouble)}")
+    now = datetime.now(UTC)
+    for bottle, good in known.items():
+        if good and (said := good.said(bottle, now)):
+            print(f"warning: {said}\n  fix: {good.fix(bottle, now)}", file=sys.stderr)
 
 
 def _troubles(status: BottleStatus, state: State) -> list[str]:
@@ -145,7 +155,7 @@ def _troubles(status: BottleStatus, state: State) -> list[str]:
     return found
 
 
-def _status_document(status: BottleStatus) -> Mapping[str, object]:
+def _status_document(status: BottleStatus, good: certificates.Certificates | None) -> Mapping[str, object]:
     return {
         "bottle": status.bottle,
         "state": status.state,
@@ -155,6 +165,7 @@ def _status_document(status: BottleStatus) -> Mapping[str, object]:
         "hash": status.hash,
         "session": status.session,
         "services": dict(status.services),
+        "certificates_until": good.ends.isoformat(timespec="seconds") if good else "",
     }
 
 
@@ -203,13 +214,21 @@ def _remove(bottle: str, runtime: Runtime) -> None:
 
 
 def refresh_bottle(name: str) -> None:
-    """Write the host's present credentials into a running bottle."""
-    from runtime.start import refresh
+    """Write the host's present credentials into a running bottle, and renew its certificates when it is time."""
+    from runtime.start import refresh, renew
 
     status, runtime = _find(name)
-    slots = refresh(_kept(status), status.bottle, runtime, this_host())
+    bundle, host, now = _kept(status), this_host(), datetime.now(UTC)
+    place = State.of(host.env, host.home).certificates(status.bottle)
+    before = certificates.read(place)
+    if before and before.over(now):
+        raise RuntimeFailure(before.said(status.bottle, now), fix=before.fix(status.bottle, now))
+    slots = refresh(bundle, status.bottle, runtime, host)
     count = f"{len(slots)} credential{'s' if len(slots) != 1 else ''} replaced"
     print(f"{status.bottle}: {count if slots else 'has no credentials, so nothing was replaced'}")
+    if before and (after := renew(bundle, status.bottle, runtime, before)) != before:
+        certificates.write(place, after)
+        print(f"{status.bottle}: certificates renewed, good until {after.ends.date()}")
 
 
 def _kept(status: BottleStatus) -> Bundle:

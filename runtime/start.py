@@ -17,9 +17,11 @@ from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
+from bottlegen.sidecars.material import LEAF_HOSTS
 from bottlegen.sidecars.pipelock import NAME as PIPELOCK
 from runtime import ca, secrets, sidecars
 from runtime.base import LaunchSpec, MaterialFile, Progress, Runtime
+from runtime.certificates import Certificates
 from runtime.host import Host
 from runtime.rootfs import RootfsStore
 from runtime.sidecars import egress
@@ -29,7 +31,7 @@ from runtime.signals import uninterrupted
 READY_SECONDS = 20.0
 """A sidecar accepts connections within a tenth of a second; this is for a host under load."""
 
-_AGENT = "agent"
+_AGENT, _EGRESS = "agent", "egress"
 
 
 def _now() -> datetime.datetime:
@@ -72,8 +74,11 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     return Gathered(provision=provision, values=resolved, extra_trust=host.extra_trust())
 
 
-def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> None:
-    """Bring the bottle up to its agent's open gate; on any failure, Ctrl-C included, nothing of it remains."""
+def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> Certificates:
+    """Bring the bottle up to its agent's gate, still shut; on any failure, Ctrl-C included, nothing of it remains.
+
+    Returns when its certificates are good.
+    """
     runtime.check(spec)
     sidecars.check(spec.bundle, host.config.upstream.hosts)
     gathered = gather(spec.bundle, host)
@@ -81,7 +86,7 @@ def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) ->
     runtime.prepare(spec, progress)
     try:
         with progress.step(f"start bottle {spec.bottle}"):
-            _bring_up(spec, runtime, host, gathered)
+            return _bring_up(spec, runtime, host, gathered)
     except BaseException:
         _undo(spec, runtime)
         raise
@@ -98,9 +103,11 @@ def _rooted(spec: LaunchSpec, host: Host, progress: Progress) -> LaunchSpec:
     return replace(spec, rootfs=RootfsStore(folder).have(spec.bundle.manifest, spec.rootfs_at, progress))
 
 
-def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> None:
+def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> Certificates:
     names = sidecars.of(spec.bundle)
-    authority = ca.mint(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
+    authority = ca.mint(
+        egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now(), together=LEAF_HOSTS, lives=ca.LIVES
+    )
     signer = (
         ca.mint_signer(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now()) if PIPELOCK in names else None
     )
@@ -131,6 +138,7 @@ def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
         _AGENT,
         _agent_material(spec, authority.certificate, gathered.provision),
     )
+    return Certificates(terms=authority.terms)
 
 
 def _undo(spec: LaunchSpec, runtime: Runtime) -> None:
@@ -184,3 +192,14 @@ def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[
     if provisioned := _provisioned_files(gathered.provision):
         runtime.place(bottle, _AGENT, provisioned)
     return tuple(sorted(gathered.values))
+
+
+def renew(bundle: Bundle, bottle: str, runtime: Runtime, good: Certificates) -> Certificates:
+    """Replace certificates of which less than a third of their life is left by those of the term that is due.
+
+    Connections that there are go on with what they began with; what is in use now.
+    """
+    due = good.due(_now())
+    if due != good.used:
+        runtime.place(bottle, _EGRESS, egress.certificates(bundle, due))
+    return good.using(due)

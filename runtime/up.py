@@ -13,11 +13,12 @@ from bottlegen.bundle import Bundle, differences, read, write
 from bottlegen.errors import BundleError, RuntimeFailure, UsageError
 from bottlegen.locate import Place, stands_for
 from bottlegen.wording import shown
-from runtime import observe, rootfs
+from runtime import certificates, observe, rootfs
 from runtime.audit.runs import Audits, Run
 from runtime.audit.wording import kept
 from runtime.base import LaunchSpec, Recording, Runtime
 from runtime.build import build_place, place_of, with_lines
+from runtime.certificates import Certificates
 from runtime.git_config import submodules
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
@@ -71,7 +72,7 @@ def bring_up(request: UpRequest) -> int:
         run = _audited(spec, state)
         spec = replace(spec, recording=_recording(run, commit, host))
         try:
-            _start(spec, runtime, host, place)
+            good = _start(spec, runtime, host, place)
         except BaseException:
             Audits(state.audit).drop(run)  # no agent ran
             if not kept_before:  # else the folders may be those of a bottle that runs under this name
@@ -79,8 +80,8 @@ def bring_up(request: UpRequest) -> int:
             raise
         observed = place.profile if request.observe else None
         if not request.detach:
-            return _stay(spec, runtime, state, observed)
-        _let_go(spec, runtime, state, observed)
+            return _stay(spec, runtime, state, observed, good)
+        _let_go(spec, runtime, state, observed, good)
     _tell_detached(spec, runtime, as_json=request.as_json)
     return 0
 
@@ -108,22 +109,28 @@ def _soon(work: Callable[[], str]) -> Future[str]:
         pool.shutdown(wait=False)
 
 
-def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> None:
+def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> Certificates:
     try:
-        start(spec, runtime, host, make_progress())
+        return start(spec, runtime, host, make_progress())
     except RuntimeFailure as e:
         raise RuntimeFailure(with_lines(problem, place) for problem in e.problems) from e
 
 
-def _let_go(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None) -> None:
+def _let_go(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None, good: Certificates) -> None:
     """Open the agent's gate and leave it running; when that fails, nothing of the bottle stays."""
     try:
-        write(spec.bundle, state.bundle(spec.bottle))
-        observe.mark(spec.bottle, observed, state)
+        _remember(spec, state, observed, good)
         runtime.release_agent(spec.bottle)
     except BaseException:
         _end(spec, runtime, state)
         raise
+
+
+def _remember(spec: LaunchSpec, state: State, observed: Path | None, good: Certificates) -> None:
+    """Write down what later tasks must know of this run."""
+    write(spec.bundle, state.bundle(spec.bottle))
+    certificates.write(state.certificates(spec.bottle), good)
+    observe.mark(spec.bottle, observed, state)
 
 
 def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
@@ -137,13 +144,12 @@ def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
                 print(said, file=sys.stderr)
 
 
-def _stay(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None) -> int:
+def _stay(spec: LaunchSpec, runtime: Runtime, state: State, observed: Path | None, good: Certificates) -> int:
     """Be the agent's terminal until it ends or is left; then nothing of the bottle stays but its home."""
     left_running = False
     before = submodules(spec.workspace) if spec.workspace else frozenset()
     try:
-        write(spec.bundle, state.bundle(spec.bottle))
-        observe.mark(spec.bottle, observed, state)
+        _remember(spec, state, observed, good)
         status = runtime.attach(spec.bottle, release=True)
         left_running = status is None
         return status or 0

@@ -196,3 +196,12 @@ def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
     monkeypatch.delenv("BOTTLEGEN_HOST_CONFIG", raising=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    from tests.faults import tally
+
+    if found := [*tally.lines(report for reports in terminalreporter.stats.values() for report in reports)]:
+        terminalreporter.section("faults")
+        for line in found:
+            terminalreporter.write_line(line)

@@ -25,7 +25,7 @@ from bottlegen.sidecars.envoy_types import (
     router,
 )
 from bottlegen.sidecars.envoy_upstream import dns_cache
-from bottlegen.sidecars.material import leaf_chain, leaf_key, token_file
+from bottlegen.sidecars.material import leaf_file, leaf_parts, leaf_secret, token_file
 
 _HOP_HEADERS = ("forwarded", "proxy-authorization", "via")
 _OVERRIDE_HEADERS = (
@@ -45,30 +45,26 @@ def inner_name(port: int) -> str:
 
 def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str, ...] | None, *, queries: bool) -> Json:
     """The listener for one port: a tunnel to another port never gets here, whatever server name it then sends."""
-    chains = [
-        _chain(rules, _manager(profile, rules, routes, unread, queries=queries))
-        for rules in routes.hosts
-        if rules.port == port
-    ]
+    parts = leaf_parts(rules.host for rules in routes.hosts)
+    mine = [rules for rules in routes.hosts if rules.port == port]
     return {
         "name": inner_name(port),
         "internal_listener": {},
         "listener_filters_timeout": "10s",
         "access_log": [unmatched_log()],
         "listener_filters": [extension("envoy.filters.listener.tls_inspector", TLS_INSPECTOR)],
-        "filter_chains": chains,
+        "filter_chains": [
+            _chain(rules, _manager(profile, rules, routes, unread, queries=queries), parts[rules.host])
+            for rules in mine
+        ],
     }
 
 
-def _chain(rules: HostRules, manager: Json) -> Json:
-    certificate = {
-        "certificate_chain": {"filename": leaf_chain(rules.host)},
-        "private_key": {"filename": leaf_key(rules.host)},
-    }
+def _chain(rules: HostRules, manager: Json, part: int) -> Json:
     tls = {
         "alpn_protocols": ["h2", "http/1.1"],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [certificate],
+        "tls_certificate_sds_secret_configs": [_watched(leaf_secret(part), leaf_file(part))],
     }
     return {
         "name": f"{rules.host}:{rules.port}",
@@ -159,9 +155,14 @@ def header_filter(*, judged: bool) -> Json:
 def injector(slot: Slot) -> Json:
     """Off until a route turns it on by name; refuses with 401 while its secret is missing or empty."""
     prefix = {"header_value_prefix": f"{slot.scheme} "} if slot.scheme else {}
-    secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": token_file(slot.name)}}}
+    secret = _watched(slot.name, token_file(slot.name))
     credential = extension(
         "envoy.http.injected_credentials.generic", GENERIC_CREDENTIAL, header=slot.header, credential=secret, **prefix
     )
     injector = extension(slot.name, CREDENTIAL_INJECTOR, overwrite=True, credential=credential)
     return {**injector, "disabled": True}
+
+
+def _watched(name: str, path: str) -> Json:
+    """A secret in a file of its own, which is used anew whenever another file takes its place."""
+    return {"name": name, "sds_config": {"path_config_source": {"path": path}}}

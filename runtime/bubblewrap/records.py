@@ -66,16 +66,18 @@ def claim(root: Path, bottle: str, told: dict[str, Any]) -> Folder:
     """The bottle's folder, made whole at once; FileExistsError when the name is taken."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = root / f".new-{told['session']}-{os.getpid()}"
-    new.mkdir(mode=0o700)
-    write(new / "bottle.json", told)
-    for network in ("bottle", "chain"):
-        (new / "sockets" / network).mkdir(mode=0o755, parents=True)
-    (new / "services").mkdir()
     try:
+        new.mkdir(mode=0o700)
+        write(new / "bottle.json", told)
+        for network in ("bottle", "chain"):
+            (new / "sockets" / network).mkdir(mode=0o755, parents=True)
+        (new / "services").mkdir()
         new.rename(root / bottle)
     except OSError as e:
-        shutil.rmtree(new)
-        raise FileExistsError(bottle) from e
+        shutil.rmtree(new, ignore_errors=True)
+        if e.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(bottle) from e
+        raise
     return Folder(root / bottle)
 
 

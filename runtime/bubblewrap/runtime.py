@@ -93,10 +93,11 @@ class BubblewrapRuntime:
             "workspace": str(spec.workspace) if spec.workspace else "",
             "ready": {name: [_network(spec, name), first_port(spec.bundle, name)] for name in sidecars.of(spec.bundle)},
         }
-        try:
-            folder = records.claim(self._root, spec.bottle, told)
-        except FileExistsError as e:
-            raise _taken(spec.bottle) from e
+        with translated(f"begin bottle '{spec.bottle}'"):
+            try:
+                folder = records.claim(self._root, spec.bottle, told)
+            except FileExistsError as e:
+                raise _taken(spec.bottle) from e
         names = sidecars.of(spec.bundle)
         with translated(f"start the sidecars of bottle '{spec.bottle}'"):
             (folder.path / "filter").write_bytes(seccomp.program())
@@ -322,10 +323,13 @@ def remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
 
 
 def _guards(folder: Folder) -> set[str]:
+    """Those that a bottle's start wrote down, and those of its workspace that it may have made before it could."""
+    place = folder.told().get("workspace", "")
+    here = {str(path) for path in workspace.guards(Path(place))} if place else set()
     try:
-        return set(json.loads((folder.path / "guards").read_text()))
+        return here | set(json.loads((folder.path / "guards").read_text()))
     except (FileNotFoundError, ValueError):
-        return set()
+        return here
 
 
 def service_of(spec: LaunchSpec, folder: Folder, name: str) -> Service:

@@ -136,7 +136,8 @@ class DockerRuntime:
                 raise _taken(spec.bottle)
         try:
             with translated(f"begin bottle '{spec.bottle}'"):
-                api.create_volume(naming.marker(spec.bottle, spec.session), labels=naming.labels(spec))
+                place = {naming.WORKSPACE: str(spec.workspace)} if spec.workspace else {}
+                api.create_volume(naming.marker(spec.bottle, spec.session), labels=naming.labels(spec) | place)
             return self._create(spec)
         except BaseException:
             self._forget(spec.bottle)

@@ -34,10 +34,10 @@ def resolve(
 
 def _problem(ref: str, value: Secret | None, *, lines: bool) -> Problem | None:
     if value is None:
-        return Problem(what=f"secret '{ref}' is not set on this host", fix=_set_fix(ref))
+        return Problem(what=f"secret '{ref}' is not set on this host", fix=set_fix(ref))
     text = value.reveal()
     if not text.strip():
-        return Problem(what=f"secret '{ref}' is set but empty", fix=_set_fix(ref))
+        return Problem(what=f"secret '{ref}' is set but empty", fix=set_fix(ref))
     allowed = "\r\n" if lines else ""
     if any((ord(c) < 0x20 or ord(c) == 0x7F) and c not in allowed for c in text):
         return Problem(
@@ -47,7 +47,8 @@ def _problem(ref: str, value: Secret | None, *, lines: bool) -> Problem | None:
     return None
 
 
-def _set_fix(ref: str) -> str:
+def set_fix(ref: str) -> str:
+    """What to type so that the secret is there."""
     return (
         f"export {ref}=…\n"
         f'or in host.toml: [secrets] {ref} = {{ command = ["…"] }}\n'

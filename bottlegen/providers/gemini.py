@@ -76,4 +76,5 @@ def provision_host(token_refs: frozenset[str], host: HostView) -> HostProvision:
     document = file.read(host)
     token = file.secret(document.get("access_token"))
     file.lasts(document.get("expiry_date"), host.now, EXPIRY_MARGIN)
-    return HostProvision(env=((GEMINI_HOST_CREDENTIAL_TOKEN_REF, token),))
+    ref = GEMINI_HOST_CREDENTIAL_TOKEN_REF
+    return HostProvision(env=((ref, token),), expires=((ref, int(str(document["expiry_date"])) // 1000),))

@@ -4,6 +4,7 @@ What a login is, only its provider's module knows: it is asked as at a start. Wh
 command may ask a person, but looked at.
 """
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,7 +85,7 @@ def _missing(host: Host, ref: str) -> str:
     if source.env is not None:
         return "" if host.env.get(source.env, "").strip() else f"{source.env} is not set"
     if source.file is not None:
-        path = Path(source.file).expanduser()
+        path = Path(os.path.expanduser(source.file))  # noqa: PTH111 - this one bears a name that nobody has
         return "" if path.is_file() else f"host.toml leads {ref} to '{path}', which is no file"
     if source.command and not shutil.which(source.command[0], path=host.env.get("PATH")):
         return f"host.toml leads {ref} to the command '{source.command[0]}', which is not on PATH"

@@ -164,7 +164,10 @@ def bottle(folder: Path) -> Iterator[tuple[Way, Path, Path, int]]:
             compile_routes([Route(host=host, auth=Auth(token_ref="TOKEN")) for host in (HOST, STREAMS_HOST)]),
             upstream_ca=trusted.certificate,
             secrets={"TOKEN": "bench"},
-            static_hosts={HOST: f"127.0.0.1:{int(upstream.stdout.readline())}", STREAMS_HOST: f"127.0.0.1:{streams_port}"},
+            static_hosts={
+                HOST: f"127.0.0.1:{int(upstream.stdout.readline())}",
+                STREAMS_HOST: f"127.0.0.1:{streams_port}",
+            },
         )
         made.start(envoy)
         try:

@@ -40,12 +40,18 @@ def _problem(ref: str, value: Secret | None, *, lines: bool) -> Problem | None:
     if not text.strip():
         return Problem(what=f"secret '{ref}' is set but empty", fix=set_fix(ref))
     allowed = "\r\n" if lines else ""
-    if any((ord(c) < 0x20 or ord(c) == 0x7F) and c not in allowed or 0xD800 <= ord(c) < 0xE000 for c in text):
+    if any(_unsendable(c) and c not in allowed for c in text):
         return Problem(
-            what=f"secret '{ref}' holds a line break or another character that no header can carry",
+            what=f"secret '{ref}' holds a line break, another control character or no text, which no header can carry",
             fix=f"store '{ref}' as one line",
         )
     return None
+
+
+def _unsendable(character: str) -> bool:
+    """A control character, or half of one: what was no UTF-8 in the environment or in a login file comes as such."""
+    code = ord(character)
+    return code < 0x20 or code == 0x7F or 0xD800 <= code < 0xE000
 
 
 def set_fix(ref: str) -> str:

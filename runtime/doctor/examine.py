@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -79,7 +79,7 @@ def _once(make: Callable[[], _T]) -> Callable[[], _T]:
     return get
 
 
-def gathered(asked: dict[str, Probe], patience: float) -> list[Finding]:
+def gathered(asked: Mapping[str, Probe], patience: float) -> list[Finding]:
     """What the probes find, in their order; whatever becomes of one, the others' findings are there."""
     found: dict[str, Sequence[Finding]] = {}
     threads = {

@@ -32,7 +32,11 @@ class _Seen:
     anything: bool = field(default=False)
 
     def read(self, path: str) -> bytes | None:
-        data = self.host.view(0).read(path)
+        try:
+            data = self.host.view(0).read(path)
+        except OSError:
+            self.anything = True
+            raise
         self.anything = self.anything or data is not None
         return data
 

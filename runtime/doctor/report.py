@@ -45,8 +45,8 @@ def plain(findings: Sequence[Finding]) -> str:
     lines = []
     for one in findings:
         lines.append(f"{one.level:8}{one.area:11}{seen(one.what)}")
-        if one.why:
-            lines.append(f"{'':19}why: {seen(one.why)}")
+        for index, line in enumerate(one.why.splitlines()):
+            lines.append(f"{'':19}{'why:' if not index else '    '} {seen(line)}")
         lines += [
             f"{'':19}{'fix:' if not index else '    '} {seen(line)}" for index, line in enumerate(one.fix.splitlines())
         ]
@@ -69,8 +69,8 @@ def _draw(findings: Sequence[Finding]) -> None:
         table.add_column(title, overflow="fold", no_wrap=title != "what, why and what to type")
     for one in findings:
         told = Text(seen(one.what))
-        if one.why:
-            told.append(f"\n{seen(one.why)}", style="dim")
+        for line in one.why.splitlines():
+            told.append(f"\n{seen(line)}", style="dim")
         for line in one.fix.splitlines():
             told.append(f"\n  {seen(line)}", style="cyan")
         table.add_row(Text(one.level, style=_COLOURS[one.level]), one.area, told)

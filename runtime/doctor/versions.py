@@ -169,7 +169,7 @@ def _open(part: Installed, holes: tuple[Hole, ...], reports: str, *, read: bool)
         together.setdefault(hole.fixed, []).append(hole.name)
     upstream = "; ".join(f"{', '.join(names)}, fixed upstream in {', '.join(at)}" for at, names in together.items())
     doubt = ""
-    fix = f"upgrade {part.component}   # {holes[0].source}"
+    fix = backports.upgrade(part.component, holes[0].source)
     if part.packaged:
         doubt = ", and its package's changelog names no fix" if read else ", which a distribution may have mended"
         fix = backports.where_to_look(part.component, [_plain(hole) for hole in holes])
@@ -177,6 +177,6 @@ def _open(part: Installed, holes: tuple[Hole, ...], reports: str, *, read: bool)
         level="problem" if any(hole.wall for hole in holes) and not part.packaged else "warn",
         area="versions",
         what=f"{reports}{doubt}: {upstream}",
-        why="; ".join(f"{_plain(hole)}: {hole.why}" for hole in holes),
+        why="\n".join(f"{_plain(hole)}: {hole.why}" for hole in holes),
         fix=fix,
     )

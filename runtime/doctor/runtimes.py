@@ -33,7 +33,8 @@ def judged(missing: dict[str, tuple[Problem, ...]], named: str, demanded: str) -
             why = "host.toml wants it" if name == named else f"no runtime here gives isolation '{demanded}'"
             findings += of_problems("runtimes", [_titled(name, problem) for problem in problems], why)
         else:
-            findings.append(Finding(level="ok", area="runtimes", what=f"{name}: not here, as {problems[0].what}"))
+            what = f"{name}: not needed, and not here, as {problems[0].what}"
+            findings.append(Finding(level="ok", area="runtimes", what=what, fix=problems[0].fix))
     return findings
 
 

@@ -192,7 +192,7 @@ _NO = (Problem(what="there is none", fix="get one"),)
 def test_runtimes_that_are_not_needed_are_no_problem() -> None:
     found = runtimes.judged({"smolmachines": _NO, "docker": _NO, "bubblewrap": ()}, "auto", "process")
     assert _levels(found) == ["ok", "ok", "ok"]
-    assert found[0].what == "smolmachines: not here, as there is none"
+    assert found[0].what == "smolmachines: not needed, and not here, as there is none"
 
 
 def test_no_runtime_that_is_strong_enough_is_one() -> None:

@@ -14,7 +14,8 @@ LEVELS: tuple[Level, ...] = ("ok", "warn", "problem")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """`area` groups findings, `what` is the fact, lower case. `why` and `fix` are empty only where all is well, where a
-    `fix` may say how to have more; it is to be typed, a comment after `#` where a command alone would not do. None of them ever holds a secret's value."""
+    `fix` may say how to have more; it is to be typed, a comment after `#` where a command alone would not do. None of
+    them ever holds a secret's value."""
 
     level: Level
     area: str

@@ -175,7 +175,7 @@ HOLES: Final[tuple[Hole, ...]] = (
         component="bubblewrap",
         name="GHSA-pxhw-h44j-8pfx",
         fixed=("0.12.0",),
-        why="mount points that are made in a folder with links in it can come to lie outside of the sandbox",
+        why="mount points made behind a link can come to lie outside of the sandbox; bottles refuse such links before",
         source="https://github.com/containers/bubblewrap/releases/tag/v0.12.0",
     ),
     Hole(

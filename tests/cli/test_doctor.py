@@ -75,7 +75,7 @@ def test_an_engine_that_hangs_is_told_in_time(tmp_path: Path) -> None:
         engine.listen()
         start = time.monotonic()
         _, document = _json(tmp_path, DOCKER_HOST=f"unix://{tmp_path}/e.sock")
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 45
     hanging = [one for one in document["findings"] if "gave no answer" in one["what"]]
     assert {one["area"] for one in hanging} >= {"docker engine"}
     assert {one["area"] for one in document["findings"]} >= {"clock", "trust", "versions"}

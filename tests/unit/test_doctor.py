@@ -437,7 +437,7 @@ def test_a_probe_that_hangs_or_fails_costs_only_itself() -> None:
 
     fine = Finding(level="ok", area="x", what="fine")
     asked = {"a": hanging, "b": broken, "c": refused, "d": lambda: [fine], "e": list[Finding]}
-    found = examine.gathered(asked, 0.2)
+    found = examine.gathered(asked, 1.0)
     never.set()
     assert _levels(found) == ["problem", "warn", "warn", "ok"]
     assert [one.area for one in found] == ["a", "b", "c", "x"]

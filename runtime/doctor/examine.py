@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from bottlegen.errors import BottlegenError, HostError
+from bottlegen.errors import BottlegenError, HostError, Problem
 from runtime.bubblewrap import tools
 from runtime.doctor import bottles, clock, logins, project, runtimes, space, trust, versions
 from runtime.doctor.finding import Finding, Probe, of_problems
@@ -26,13 +26,17 @@ def examine(host: Host, cwd: Path, *, online: bool) -> list[Finding]:
         asked = project.asked(cwd)
     except BottlegenError as e:
         asked = project.Asked(findings=tuple(of_problems("bundles", e.problems, "the project cannot be read", "warn")))
+    except OSError as e:
+        problem = Problem(what=f"the project around '{cwd}' cannot be read: {e.strerror}", fix=f"ls -l '{cwd}'")
+        asked = project.Asked(
+            findings=tuple(of_problems("bundles", [problem], "its bundles are not looked at", "warn"))
+        )
     return [*asked.findings, *gathered(probes(host, asked, online=online), PATIENCE * (2 if online else 1))]
 
 
 def probes(host: Host, asked: project.Asked, *, online: bool) -> dict[str, Probe]:
     """By what to call one that hangs; the order is that of the findings."""
     now = time.time()
-    roots = tools.roots()
     engine = _once(lambda: versions.asked(host))
     made: dict[str, Probe] = {
         "runtimes": lambda: runtimes.runtimes(host, asked.isolations),
@@ -40,7 +44,7 @@ def probes(host: Host, asked: project.Asked, *, online: bool) -> dict[str, Probe
         "bubblewrap": lambda: versions.bubblewrap(host),
         "git": lambda: versions.git(host),
         "kernel": runtimes.namespaces,
-        "clock and trust": lambda: _clock_and_trust(host, roots, now),
+        "clock and trust": lambda: _clock_and_trust(host, now),
         "disk": lambda: space.space(_folders(host, engine())),
         "logins": lambda: logins.credentials(host, asked.wanted(), int(now)),
         "bottles": lambda: bottles.bottles(host),
@@ -50,7 +54,8 @@ def probes(host: Host, asked: project.Asked, *, online: bool) -> dict[str, Probe
     return made
 
 
-def _clock_and_trust(host: Host, roots: Path, now: float) -> list[Finding]:
+def _clock_and_trust(host: Host, now: float) -> list[Finding]:
+    roots = tools.roots()
     ends = trust.ends(roots)
     witnesses = (Path(__file__), roots, State.of(host.env, host.home).root, host.cache)
     return [*clock.clock(now, witnesses, ends), *trust.trust(host, roots, ends, now)]

@@ -17,8 +17,9 @@ _COLOURS = {"ok": "green", "warn": "yellow", "problem": "bold red"}
 
 def doctor(*, online: bool, as_json: bool) -> int:
     """Print what is found; 1 when there is a problem."""
-    host, wrong = host_of(dict(os.environ), Path.home())
-    findings = [*wrong, *examine(host, Path.cwd(), online=online)]
+    home, homeless = _home()
+    host, wrong = host_of(dict(os.environ), home)
+    findings = [*homeless, *wrong, *examine(host, _here(), online=online)]
     if as_json:
         json.dump(document(findings), sys.stdout, indent=2)
         print()
@@ -27,6 +28,24 @@ def doctor(*, online: bool, as_json: bool) -> int:
     else:
         print(plain(findings))
     return int(worst(findings) == "problem")
+
+
+def _home() -> tuple[Path, list[Finding]]:
+    """Where host.toml, state and logins are looked for; nowhere for a user whom no one gave a home."""
+    try:
+        return Path.home(), []
+    except RuntimeError:
+        what = f"HOME is not set, and user {os.geteuid()} has no entry that says where home is"
+        why = "no command that needs host.toml, a login or the state folder can run"
+        return Path("/nowhere"), [Finding(level="problem", area="host.toml", what=what, why=why, fix="export HOME=…")]
+
+
+def _here() -> Path:
+    """The working directory, or the root where that is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def worst(findings: Sequence[Finding]) -> str:

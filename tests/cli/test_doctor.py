@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.pretend.login import CodexLogin
+
 ROOT = Path(__file__).parents[2]
+CANARY = "CaNaRy0123456789"
 AREAS = {"runtimes", "versions", "kernel", "clock", "trust", "disk", "bottles"}
 
 
@@ -36,9 +39,16 @@ def _json(tmp_path: Path, **env: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_this_host(tmp_path: Path) -> None:
-    _, document = _json(tmp_path)
+    """With a login that ended, and the state of a run that no runtime knows."""
+    (tmp_path / ".codex").mkdir()
+    (tmp_path / ".codex" / "auth.json").write_text(CodexLogin(expires=1, canary=CANARY).auth_json())
+    (tmp_path / "state" / "bottlegen" / "bottles" / "cut-off" / "bundle").mkdir(parents=True)
+    _, document = _json(tmp_path, XDG_STATE_HOME=str(tmp_path / "state"))
     assert {finding["area"] for finding in document["findings"]} >= AREAS
     assert sum(document["counts"].values()) == len(document["findings"])
+    assert CANARY not in str(document)
+    fixes = {finding["fix"]: finding["level"] for finding in document["findings"]}
+    assert fixes["codex login"] == fixes["bottlegen down --name cut-off"] == "warn"
 
 
 def test_plain_lines_in_a_pipe(tmp_path: Path) -> None:

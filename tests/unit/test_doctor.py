@@ -455,6 +455,30 @@ def test_a_wrong_host_toml_is_one_finding_among_others(tmp_path: Path) -> None:
     assert examine.host_of({}, tmp_path, lambda *_: HostConfig())[1] == []
 
 
+def test_a_user_without_a_home_and_a_folder_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    def gone() -> Path:
+        raise FileNotFoundError
+
+    assert report._home()[1] == []
+    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.setattr(Path, "cwd", gone)
+    assert _levels(report._home()[1]) == ["problem"]
+    assert report._here() == Path("/")
+
+
+def test_a_project_that_cannot_be_read_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def closed(_: Path) -> project.Asked:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(project, "asked", closed)
+    monkeypatch.setattr(examine, "probes", lambda *_, **__: {})
+    (finding,) = examine.examine(_host(tmp_path), tmp_path, online=False)
+    assert (finding.level, "Permission denied" in finding.what) == ("warn", True)
+
+
 def test_only_a_project_of_ones_own_is_asked(tmp_path: Path) -> None:
     assert project.asked(tmp_path) == project.Asked()
     (tmp_path / "profiles").mkdir()

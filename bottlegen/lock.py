@@ -257,13 +257,13 @@ class _Reader:
     def _table(self, keys: Keys, value: object) -> Mapping[str, object]:
         if isinstance(value, dict):
             return value
-        self._say(keys, f"'{keys[-1]}' is not a table", _RESTORE[3:])
+        self._say(keys, f"{shown(str(keys[-1]))} is not a table", _RESTORE[3:])
         return {}
 
     def _list(self, keys: Keys, value: object) -> list[object]:
         if isinstance(value, list):
             return value
-        self._say(keys, f"'{keys[-1]}' is not a list of tables", _RESTORE[3:])
+        self._say(keys, f"{shown(str(keys[-1]))} is not a list of tables", _RESTORE[3:])
         return []
 
     def _say(self, keys: Keys, what: str, fix: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bottlegen.errors import UsageError
-from runtime import audit_tasks, review_tasks  # noqa: F401 - their tasks are listed with those here
+from runtime import audit_tasks, host_tasks, review_tasks  # noqa: F401 - their tasks are listed with those here
 from runtime.user_task import JSON, PROFILE, TASKS, user_task
 
 if TYPE_CHECKING:

@@ -65,9 +65,11 @@ def lines(chunks: Iterable[bytes]) -> Iterator[AuditLine]:
 def _parse(raw: bytes) -> AuditLine | None:
     # Bytes that are no UTF-8 came from the agent: they must not hide its request.
     text = raw.decode("utf-8", "replace").strip()
+    if not text.startswith("{"):
+        return None
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return AuditLine(text, fields) if isinstance(fields, dict) else None
 
@@ -82,8 +84,8 @@ def summary(line: AuditLine) -> str:
     field = {key: seen(value) if isinstance(value, str) else value for key, value in line.fields.items()}
     where = f"{field.get('host') or field.get('sni') or '-'}{field.get('path') or ''}"
     slot = f"  +{field['slot']}" if field.get("slot") else ""
-    decided = f"{field.get('decision') or '-':<6} {field.get('status') or '-':>4}"
-    return f"{field.get('ts')}  {decided}  {field.get('method') or '-':<7} {where}{slot}"
+    decided = f"{field.get('decision') or '-'!s:<6} {field.get('status') or '-'!s:>4}"
+    return f"{field.get('ts')}  {decided}  {field.get('method') or '-'!s:<7} {where}{slot}"
 
 
 def _of_the_writer(fields: Mapping[str, object]) -> str:

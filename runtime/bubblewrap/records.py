@@ -45,6 +45,11 @@ class Folder:
         known = _read(self.service(service) / "running") or []
         return bool(known) and alive(known[0]) and self.exit(service) is None
 
+    def lost(self, service: str) -> bool:
+        """Whether the service had a keeper, and has none now. One that has only just been started is not known yet."""
+        known = _read(self.service(service) / "running") or []
+        return bool(known) and not alive(known[0])
+
     def exit(self, service: str) -> int | None:
         """How the service ended, once it has."""
         status = _read(self.service(service) / "exit")

@@ -149,7 +149,7 @@ class BubblewrapRuntime:
     def _place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, release: bool) -> None:
         folder = self._folder(bottle)
         try:
-            client.place(folder.service(service), files, release=release)
+            client.place(folder.service(service), files, release=release, held=lambda: not folder.lost(service))
         except OSError as e:
             what = f"service '{service}' of bottle '{bottle}' is not there: {e.strerror}:"
             raise RuntimeFailure(f"{what}\n{_last_lines(folder, service)}", fix="bottlegen down, then up") from e

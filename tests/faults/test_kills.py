@@ -78,9 +78,11 @@ class Range:
         self.arena.names.discard(self.arena.bottle(name))
 
     def left(self, name: str) -> list[str]:
-        """Of one bottle: its parts, and its state but for the agent's home."""
+        """Of one bottle: its parts, and its state but for the agent's home and the audit, which are kept on purpose."""
         bottle = self.arena.bottle(name)
-        files = [path for path in self.arena.state.rglob("*") if path.is_file() and "home" not in path.parts]
+        files = [
+            path for path in self.arena.state.rglob("*") if path.is_file() and not {"home", "audit"} & {*path.parts}
+        ]
         return [part for part in (*self.arena.leftovers(), *map(str, files)) if bottle in part]
 
     def victim(self, name: str, service: str) -> str:
@@ -204,7 +206,7 @@ _UNDER: dict[str, dict[str, list[tuple[str, tuple[str, ...]]]]] = {
     },
     "bubblewrap": {
         "up": [
-            ("egress", ("launching.hold 2", "BubblewrapRuntime.wait_ready 1", "client.place 2")),
+            ("egress", ("launching.hold 2", "client.place 1", "BubblewrapRuntime.wait_ready 1", "client.place 2")),
             ("agent", ("client.place 2", "up.write 1", "client.place 3")),
         ],
         "refresh": [("egress", ("client.place 1",)), ("agent", ("client.place 2",))],

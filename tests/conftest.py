@@ -199,9 +199,17 @@ def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Attempts by category and runtime, and faults, after any run that made some."""
+    reports = [report for several in terminalreporter.stats.values() for report in several]
+    if not any(getattr(report, "user_properties", ()) for report in reports):
+        return
+    from tests.attacks import report as attacks  # late: most runs have nothing for them
     from tests.faults import tally
 
-    if found := [*tally.lines(report for reports in terminalreporter.stats.values() for report in reports)]:
+    if lines := attacks.found(terminalreporter.stats):
+        terminalreporter.section("attacks")
+        terminalreporter.write_line(attacks.table(lines))
+    if found := [*tally.lines(reports)]:
         terminalreporter.section("faults")
         for line in found:
             terminalreporter.write_line(line)

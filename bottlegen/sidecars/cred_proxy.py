@@ -46,6 +46,7 @@ def listener(profile: str, routes: RouteSet, *, chained: bool, queries: bool) ->
             router(),
         ],
         hosts=hosts,
+        judged=True,
         # `/npm/../gh-api/` is what it says; an encoded slash belongs to the name of an npm package.
         paths={
             "normalize_path": True,

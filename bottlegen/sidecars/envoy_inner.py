@@ -85,13 +85,19 @@ def _manager(
         paths=_path_handling(rules),
         replies=local_replies(restricts_paths=rules.restricts_paths),
         queries=queries,
+        judged=_judges(rules) or any(rule.slot for rule in rules.rules),
     )
 
 
 def connection_manager(
-    name: str, *, filters: list[Json], hosts: list[Json], paths: Json, replies: Json, queries: bool
+    name: str, *, filters: list[Json], hosts: list[Json], paths: Json, replies: Json, judged: bool, queries: bool
 ) -> Json:
-    """What every connection of the agent's is held to, whatever it may then ask for."""
+    """What every connection of the agent's is held to, whatever it may then ask for.
+
+    `judged` where a header is removed or replaced: servers behind CGI, WSGI and the like read '_' in its name as '-'
+    (RFC 3875 4.1.18), so what is spelled so is dropped there, as nginx does everywhere.
+    """
+    spelling: Json = {"headers_with_underscores_action": "DROP_HEADER"} if judged else {}
     return extension(
         "envoy.filters.network.http_connection_manager",
         CONNECTION_MANAGER,
@@ -106,7 +112,7 @@ def connection_manager(
         # Bounds on slow clients that leave silent streams alone: headers must come, bodies may take their time.
         request_headers_timeout="10s",
         stream_idle_timeout="0s",
-        common_http_protocol_options={"idle_timeout": "600s", "max_headers_count": 200},
+        common_http_protocol_options={"idle_timeout": "600s", "max_headers_count": 200, **spelling},
         max_request_headers_kb=96,
         access_log=[http_log("request", queries=queries)],
         http_filters=filters,
@@ -129,11 +135,15 @@ def _path_handling(rules: HostRules) -> Json:
 def _filters(rules: HostRules, slots: tuple[Slot, ...], *, resolves: bool) -> list[Json]:
     used = {rule.slot for rule in rules.rules}
     return [
-        header_filter(judged=rules.restricts_paths or rules.restricts_methods),
+        header_filter(judged=_judges(rules)),
         *(injector(slot) for slot in slots if slot.name in used),
         *([resolver()] if resolves else []),  # else pipelock does
         router(),
     ]
+
+
+def _judges(rules: HostRules) -> bool:
+    return rules.restricts_paths or rules.restricts_methods
 
 
 def resolver() -> Json:

@@ -43,7 +43,8 @@ class WheelSet:
         if told is None or (told.is_source and told.package not in dict(self.sources)):
             return f"{shown(file.name)} would have to be built, and nothing is built here"
         if not told.runs_with(self.python):
-            return f"{shown(file.name)} does not run with Python {self.python}, which '{self.name}' has"
+            wanted = f"{shown(told.package)} for {'.'.join(told.pythons)}"  # whole names look like random text
+            return f"{wanted} does not run with Python {self.python}, which '{self.name}' has"
         return ""
 
     def is_of(self, version: str, file: LockedFile) -> bool:

@@ -223,7 +223,7 @@ def test_broken_manifest(place, data):
 
 def test_manifest_of_another_format(place):
     rewrite_manifest(place, format=1)
-    assert complaints(place) == ["unreadable manifest: format: Input should be 2 or 3"]
+    assert complaints(place) == ["unreadable manifest: format: Input should be 2, 3 or 4"]
 
 
 def test_manifest_of_a_higher_format_than_it_needs(place):

@@ -80,8 +80,8 @@ class Floating:
     @property
     def names(self) -> tuple[str, ...]:
         """Each name once: images, then artifacts, then sets of wheels."""
-        named = (recipe.name for recipe in (*self.recipes, *self.wheels))
-        return tuple(dict.fromkeys([*(name for name, _ in self.images), *named]))
+        images, wheels = (name for name, _ in self.images), (every.name for every in self.wheels)
+        return tuple(dict.fromkeys([*images, *(recipe.name for recipe in self.recipes), *wheels]))
 
     def wheel_set(self, name: str) -> WheelSet | None:
         return next((every for every in self.wheels if every.name == name), None)

@@ -14,7 +14,7 @@ Source = Literal["npm", "pypi", "go", "gomod"]
 """`go` is a program that is built from its module, `gomod` the archive of a module itself."""
 
 Layout = Literal["plain", "wheel", "gzipped"]
-"""How an archive's entries become files: as they are; as those of a wheel, below `lib/` what is to be imported and below
+"""How an archive's entries become files: as they are; as those of a wheel, below `lib/` what is imported and below
 `scripts/` its programs; or each that ends in `.gz` unpacked and without that ending."""
 
 WORKSPACE = "/workspace"

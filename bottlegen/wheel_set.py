@@ -33,7 +33,7 @@ class WheelSet:
             folder = dict(self.sources)[told.package]
             members = (f"{file.name.removesuffix('.tar.gz')}/{folder}/", f"{self.target}/{folder}")
         return Artifact(
-            platform=cast(Platform, file.platform), source="pypi", package=told.package, version=told.version,
+            platform=cast("Platform", file.platform), source="pypi", package=told.package, version=told.version,
             filename=file.name, integrity=file.integrity, members=(members,), layout=layout,
         )  # fmt: skip
 

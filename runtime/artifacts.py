@@ -52,7 +52,7 @@ class ArtifactStore:
         return self._folder / _digest(spec).hex() / spec.filename
 
     def fetch_all(self, specs: Sequence[ArtifactSpec], progress: Progress) -> dict[str, Path]:
-        """The verified archives by their hashes; wheels, which are small and many, several at a time and as one step."""
+        """The verified archives by their hashes; wheels, which are many and small, several at a time as one step."""
         wheels = [spec for spec in specs if spec.layout == "wheel"]
         found: dict[str, Path] = {}
         for spec in specs:
@@ -235,4 +235,5 @@ def _verify(spec: ArtifactSpec, partial: Path) -> None:
 
 
 def _unreachable(spec: ArtifactSpec, error: requests.RequestException) -> RuntimeFailure:
-    return RuntimeFailure(f"cannot download '{spec.filename}': {reason(error)}", fix=remedy(error, SETTINGS[spec.source]))
+    what = f"cannot download '{spec.filename}': {reason(error)}"
+    return RuntimeFailure(what, fix=remedy(error, SETTINGS[spec.source]))

@@ -67,9 +67,7 @@ class Supply:
 def _refuse_other_bytes(answered: LockedVersion, known: tuple[LockedVersion, ...]) -> None:
     """A version that was published does not change: other bytes under its name are a mistake or an attack."""
     pinned_before: dict[tuple[str, str], LockedFile] = {
-        (file.origin, file.name): file
-        for locked in known
-        for file in (*locked.files, *locked.wheels)
+        (file.origin, file.name): file for locked in known for file in (*locked.files, *locked.wheels)
     }
     problems = [
         Problem(

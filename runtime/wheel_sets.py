@@ -1,4 +1,4 @@
-"""What a Python program needs, resolved by uv for every platform from what registries say of packages; nothing is built."""
+"""What a Python program needs, resolved by uv for every platform from what the registry says; nothing is built."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _chosen(packages: list[dict[str, Any]], wheels: WheelSet) -> Iterator[Locked
         files = [file for file in map(_file, offered) if file and not wheels.problem(file)]
         if not files:
             raise LockError(
-                f"'{package['name']}' {package['version']}, which '{wheels.package}' needs, has no wheel that runs here",
+                f"'{package['name']}' {package['version']}, which '{wheels.package}' needs, has no wheel for this",
                 fix="nothing is built: ask its publisher for a wheel",
             )
         yield min(files, key=_preference)

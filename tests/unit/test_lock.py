@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 
 from bottlegen.errors import LockError
 from bottlegen.locate import LOCK_NAME
-from bottlegen.lock import INTEGRITY, Lock, LockedFile, LockedImage, LockedVersion, newness, parse, render, wheel_file
+from bottlegen.lock import (
+    INTEGRITY,
+    Lock,
+    LockedFile,
+    LockedImage,
+    LockedVersion,
+    newness,
+    parse,
+    render,
+    wheel_file,
+)
 from bottlegen.pins import floating, pinned, shipped_lock
 from bottlegen.secret_shapes import literal_kind
 
@@ -40,17 +50,26 @@ _files = st.builds(
     origin=st.sampled_from(["npm:@a/b", "npm:b", "pypi:c-d"]), name=st.sampled_from(["a.tgz", "b-1_x.whl", "c+d.tgz"]),
     integrity=_hashes,
 )  # fmt: skip
+
+
+def _wheel(name: str, integrity: str) -> LockedFile:
+    made = wheel_file(name, integrity)
+    assert made
+    return made
+
+
 _wheels = st.builds(
-    lambda name, integrity: wheel_file(name, integrity),
+    _wheel,
     st.sampled_from(["a_b-1-py3-none-any.whl", "c-2-cp312-cp312-manylinux_2_17_x86_64.whl", "d-1.tar.gz"]), _hashes,
 )  # fmt: skip
+
+
+def _several(files: st.SearchStrategy[LockedFile]) -> st.SearchStrategy[tuple[LockedFile, ...]]:
+    return st.lists(files, max_size=3, unique_by=lambda file: (file.platform, file.origin)).map(tuple)
+
+
 _made_of = st.one_of(
-    *(
-        st.lists(files, max_size=3, unique_by=lambda file: (file.platform, file.origin)).map(
-            lambda found, key=key: {key: tuple(found)}
-        )
-        for key, files in (("files", _files), ("wheels", _wheels))
-    )
+    st.fixed_dictionaries({"files": _several(_files)}), st.fixed_dictionaries({"wheels": _several(_wheels)})
 )
 """The files of a version, or its wheels."""
 
@@ -85,7 +104,9 @@ def test_what_is_written_is_what_is_read_whatever_its_order(lock: Lock, random) 
     }  # the default of each name
     shuffled = list(lock.images)
     random.shuffle(shuffled)
-    others = [LockedVersion(name=v.name, version=v.version, files=v.files[::-1], wheels=v.wheels[::-1]) for v in lock.versions]
+    others = [
+        LockedVersion(name=v.name, version=v.version, files=v.files[::-1], wheels=v.wheels[::-1]) for v in lock.versions
+    ]
     others.sort(key=lambda locked: random.random())
     first = {locked.name: locked.version for locked in reversed(lock.versions)}
     others.sort(key=lambda locked: locked.version != first[locked.name])
@@ -117,8 +138,7 @@ def test_one_changed_fact_is_one_changed_line(lock: Lock, data: st.DataObject) -
 def test_a_changed_wheel_is_one_changed_line() -> None:
     lock = shipped_lock()
     locked = next(locked for locked in lock.versions if locked.wheels)
-    moved = wheel_file(locked.wheels[0].name, "sha256-" + "A" * 43 + "=")
-    assert moved
+    moved = _wheel(locked.wheels[0].name, "sha256-" + "A" * 43 + "=")
     after = lock.with_versions(locked.name, (replace(locked, wheels=(moved, *locked.wheels[1:])),))
     gone, new = changed_lines(render(lock), render(after))
     assert (len(gone), new) == (1, [f'    "{moved.name} {moved.integrity}",'])

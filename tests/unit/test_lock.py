@@ -68,11 +68,6 @@ def _several(files: st.SearchStrategy[LockedFile]) -> st.SearchStrategy[tuple[Lo
     return st.lists(files, max_size=3, unique_by=lambda file: (file.platform, file.origin)).map(tuple)
 
 
-_made_of = st.one_of(
-    st.fixed_dictionaries({"files": _several(_files)}), st.fixed_dictionaries({"wheels": _several(_wheels)})
-)
-"""The files of a version, or its wheels."""
-
 _images = st.builds(
     LockedImage, name=_names, reference=st.sampled_from(["debian:12", "ghcr.io/a/b:1"]),
     digest=st.binary(min_size=32, max_size=32).map(lambda digest: f"sha256:{digest.hex()}"),
@@ -85,7 +80,8 @@ def locks(draw: st.DrawFn) -> Lock:
         LockedVersion(
             name=name,
             version=version,
-            **draw(_made_of),
+            files=draw(_several(_files)) if (plain := draw(st.booleans())) else (),
+            wheels=() if plain else draw(_several(_wheels)),
         )
         for name in draw(st.lists(_names, max_size=3, unique=True))
         for version in draw(st.lists(_versions, min_size=1, max_size=3, unique=True))

@@ -1,4 +1,7 @@
-"""Aider: its model decides which API the bottle reaches, and it holds a placeholder for the key of that one."""
+"""Aider: its model decides which API the bottle reaches, and it holds a placeholder for the key of that one.
+
+There is no login to forward: it takes keys alone.
+"""
 
 import json
 

@@ -1,4 +1,7 @@
-"""OpenHands: its model decides which API the bottle reaches, and it holds a placeholder for the key of that one."""
+"""OpenHands: its model decides which API the bottle reaches, and it holds a placeholder for the key of that one.
+
+No login is forwarded: the one there is, to OpenHands Cloud, gives it settings of that service, and was not tried here.
+"""
 
 from bottlegen.apis import APIS, PLACEHOLDER, of_model
 from bottlegen.hostview import HostProvision, HostView

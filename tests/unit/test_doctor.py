@@ -1,7 +1,6 @@
 """The doctor on hosts as data: what each finding takes to be told, and a host on which it is not."""
 
 import gzip
-import json
 import os
 import threading
 import time
@@ -321,13 +320,10 @@ def test_how_long_a_login_lasts(left: int, level: str, words: str, tmp_path: Pat
     assert (finding.fix == "codex login") == (level != "ok")
 
 
-def test_each_agents_own_file_is_asked(tmp_path: Path) -> None:
-    (tmp_path / ".gemini").mkdir()
-    creds = tmp_path / ".gemini" / "oauth_creds.json"
-    creds.write_text(json.dumps({"access_token": CANARY, "expiry_date": (NOW + 7200) * 1000}))
-    (finding,) = logins.credentials(_host(tmp_path), {}, NOW)
-    assert (finding.level, finding.what) == ("ok", "Google login: lasts until 2027-01-15 10:00 UTC")
-    creds.write_text("{")
+def test_a_login_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    _codex(tmp_path, NOW + 86400)
+    assert _levels(logins.credentials(_host(tmp_path), {}, NOW)) == ["ok"]
+    (tmp_path / ".codex" / "auth.json").write_text("{")
     assert _levels(logins.credentials(_host(tmp_path), {}, NOW)) == ["warn"]
 
 

@@ -13,6 +13,7 @@ let
       ../.ci
       ../.envrc
       ../CHANGELOG.md
+      ../SECURITY.md
       ../CONTRIBUTING.md
       ../LICENSE
       ../README.md

@@ -110,7 +110,10 @@ class Writer:
         self._ending = True
         with suppress(Failed):
             said = {"reason": reason[:_REASON]} if reason else {}
-            self._add([{"event": event, **said}], state=CLOSED if event == CLOSED else "ended")
+            if event == CLOSED:
+                self._add([{"event": event, **said}], state=CLOSED, reason=reason[:_REASON])
+            else:
+                self._add([{"event": event, **said}], state="ended")
             self._sync()
 
     def _follow(self) -> None:
@@ -122,7 +125,8 @@ class Writer:
             self._tailed += len(data)
             self.feed(data)
 
-    def _add(self, entries: list[dict[str, Any]], state: str = "open") -> None:
+    def _add(self, entries: list[dict[str, Any]], state: str = "open", reason: str = "") -> None:
+        """Write entries down; `reason` stays told in the head, also when they went through."""
         first: list[dict[str, Any]] = [] if self._head.seq else [{"event": BEGIN, **self._order.first}]
         gap = [{"event": GAP, "lost": self._lost, "reason": self._reason, "since": self._since}] if self._reason else []
         head, batch = self._head, b""
@@ -137,7 +141,7 @@ class Writer:
             self._failed(len(entries), e)
             return
         self._head = head
-        self._lost, self._since, self._reason = 0, "", ""
+        self._lost, self._since, self._reason = 0, "", reason
         self._note(state)
 
     def _append(self, batch: bytes) -> None:

@@ -199,7 +199,7 @@ _UNDER: dict[str, dict[str, list[tuple[str, tuple[str, ...]]]]] = {
     "docker": {
         "up": [
             ("egress", ("Stream.send 1", "DockerRuntime.wait_ready 1", "APIClient.start 2", "up.write 1")),
-            ("agent", ("APIClient.remove_volume 1", "up.write 1", "APIClient.exec_create 1", "Stream.send 2")),
+            ("agent", ("APIClient.remove_volume 1", "up.write 1", "APIClient.exec_create 1", "Stream.send 3")),
         ],
         "refresh": [("egress", ("APIClient.exec_create 1", "Stream.send 1")), ("agent", ("APIClient.exec_create 2",))],
         "down": [("egress", ("APIClient.remove_container 1",)), ("agent", ("APIClient.remove_network 1",))],

@@ -14,6 +14,7 @@ let
       ../.envrc
       ../CHANGELOG.md
       ../SECURITY.md
+      ../bench
       ../CONTRIBUTING.md
       ../LICENSE
       ../README.md

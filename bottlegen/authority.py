@@ -225,7 +225,7 @@ def enforces_its_routes(bundle: Bundle) -> bool:
     chained = pipelock.NAME in bundle.manifest.services
     made = {
         "routes.json": routes_json(route_set),
-        _CONFIG: render(bundle.manifest.name, route_set, chained=chained),
+        _CONFIG: render(bundle.manifest.name, route_set, chained=chained, queries=bundle.manifest.audit.queries),
     }
     if route_set.tokens:
         made[cred_proxy.FILE] = cred_proxy.routes_file(route_set).data
@@ -325,6 +325,10 @@ def _facts(manifest: Manifest, env: Mapping[str, str]) -> Iterator[Fact]:
     yield Fact(area="isolation", name="runtime", value=manifest.runtime)
     yield Fact(area="agent", name="home", value=manifest.home, rank=float(manifest.home == "kept"))
     yield Fact(area="agent", name="provider", value=manifest.provider)
+    goes_on = manifest.audit.on_failure == "warn"
+    what = "the agent goes on unwatched" if goes_on else "nothing goes out"
+    yield Fact(area="audit", name="when it cannot be written", value=what, rank=float(goes_on))
+    yield Fact(area="audit", name="queries", value="written" if manifest.audit.queries else "not written")
     for name, value in env.items():
         if name.startswith(_GIT_SETTINGS):
             continue

@@ -216,9 +216,13 @@ def read(directory: Path) -> Bundle:
     return Bundle(MappingProxyType(files))
 
 
+_LONGEST_SHOWN = 300
+
+
 def _problem(directory: Path, path: str, trouble: str) -> Problem:
     # A name that somebody planted may hold what would move the reader's cursor, or no text at all.
     shown = path if path.isprintable() else ascii(path)[1:-1]
+    shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
     return Problem(what=f"file '{shown}' {trouble}", where=Where(file=f"{directory}/{shown}"))
 
 

@@ -10,10 +10,21 @@ from bottlegen.sidecars import pipelock
 from bottlegen.wording import shown
 
 Area = Literal[
-    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files"
+    "routes",
+    "git",
+    "inspection",
+    "workspace",
+    "isolation",
+    "hardening",
+    "resources",
+    "audit",
+    "agent",
+    "images",
+    "files",
 ]
 AREAS: tuple[Area, ...] = (
-    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "agent", "images", "files",
+    "routes", "git", "inspection", "workspace", "isolation", "hardening", "resources", "audit", "agent", "images",
+    "files",
 )  # fmt: skip
 
 

@@ -23,7 +23,9 @@ class HostView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostProvision:
-    """`env` (provisioned_env) wins over the host's variables when tokens are resolved; `files` hold dummies only."""
+    """`env` (provisioned_env) wins over the host's variables when tokens are resolved; `files` hold dummies only.
+    `expires` says of secrets in `env` when they end, in seconds since the epoch, where that is known."""
 
     env: tuple[tuple[str, Secret], ...] = ()
     files: tuple[AgentFile, ...] = ()
+    expires: tuple[tuple[str, int], ...] = ()

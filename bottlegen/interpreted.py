@@ -1,7 +1,7 @@
 """Agents that are no programs of their own: an interpreter from its own pin, and a script that starts them with it."""
 
 from bottlegen.pins import Pins
-from bottlegen.plan import Image, RenderedFile
+from bottlegen.plan import HOME, Image, RenderedFile
 
 PROGRAMS = "/opt/agent"
 """Where the image's `agent/` is in the bottle; its `bin` is on the agent's PATH."""
@@ -14,6 +14,17 @@ def node_image(pins: Pins, name: str, version: str, *, beside: tuple[str, ...] =
     packages `beside` it, each the first that is pinned under its name."""
     others = (artifact for other in ("node", *beside) for artifact in pins.artifacts(other))
     return Image(context=_CONTEXT, base=pins.base, artifacts=(*pins.artifacts(name, version), *others))
+
+
+def python_image(pins: Pins, name: str, version: str) -> Image:
+    """The agent `name` with the pinned Python, among whose own packages its wheels are."""
+    artifacts = (*pins.artifacts("python"), *pins.artifacts(name, version))
+    return Image(context=_CONTEXT, base=pins.base, artifacts=artifacts)
+
+
+PYTHON = (f"{PROGRAMS}/lib/python/bin/python3.12", "-I", "-X", f"pycache_prefix={HOME}/.cache/agent-python")
+"""Neither the workspace nor a variable can put a module in place of the agent's. Its folder is read-only, and without
+compiled modules a start takes three times as long: they are kept in the home."""
 
 
 def launcher(name: str, *command: str) -> RenderedFile:

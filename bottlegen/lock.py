@@ -10,6 +10,7 @@ from bottlegen.errors import LockError, Problem, ProfileError, Where
 from bottlegen.locate import LOCK_NAME
 from bottlegen.plan import Platform
 from bottlegen.source import Source, parse_toml
+from bottlegen.wheels import distribution
 from bottlegen.wording import Keys, dotted, shown
 
 FORMAT = 1
@@ -37,6 +38,10 @@ _RULES: Mapping[str, _Rule] = {
     "platform": (re.compile("|".join(map(re.escape, get_args(Platform)))), f"one of {', '.join(get_args(Platform))}"),
     "from": (re.compile(r"[a-z]+:[A-Za-z0-9@._/-]{1,200}"), 'a registry and a package: "npm:@scope/name"'),
     "name": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}"), "the plain name of a file"),
+    "wheels": (
+        re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,199}} (?:{INTEGRITY.pattern})"),
+        'the name of a file, a space, and its hash: "aider_chat-0.86.2-py3-none-any.whl sha256-…"',
+    ),
     "integrity": (INTEGRITY, "a whole hash: sha512-…, sha256-… or h1:… in base64"),
 }
 
@@ -64,11 +69,12 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedVersion:
-    """One version of what bottlegen calls `name`."""
+    """One version of what bottlegen calls `name`: its files, or the Python packages that it is made of."""
 
     name: str
     version: str
-    files: tuple[LockedFile, ...]
+    files: tuple[LockedFile, ...] = ()
+    wheels: tuple[LockedFile, ...] = ()
     keys: Keys = field(default=(), compare=False)
 
 
@@ -150,6 +156,8 @@ def _ordered(versions: tuple[LockedVersion, ...]) -> tuple[LockedVersion, ...]:
 
 def _table(locked: LockedVersion) -> dict[str, object]:
     files = sorted(locked.files, key=lambda file: (file.platform, file.origin, file.name))
+    if locked.wheels:
+        return {"version": locked.version, "wheels": sorted(f"{file.name} {file.integrity}" for file in locked.wheels)}
     return {
         "version": locked.version,
         "file": [
@@ -157,6 +165,15 @@ def _table(locked: LockedVersion) -> dict[str, object]:
             for file in files
         ],
     }
+
+
+def wheel_file(name: str, integrity: str, keys: Keys = ()) -> LockedFile | None:
+    """One Python package: its name says all but the hash. None when that is no name of one that can run here."""
+    told = distribution(name)
+    platform = told.platform if told else None
+    if not told or not platform:
+        return None
+    return LockedFile(platform=platform, origin=f"pypi:{told.package}", name=name, integrity=integrity, keys=keys)
 
 
 def _restorable(problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -209,13 +226,16 @@ class _Reader:
         seen = set[str]()
         for index, item in enumerate(self._list(("artifact", name), given)):
             keys: Keys = ("artifact", name, index)
-            table = self._keys(keys, self._table(keys, item), ("version", "file"))
+            given_table = self._table(keys, item)
+            form = "wheels" if "wheels" in given_table else "file"
+            table = self._keys(keys, given_table, ("version", form))
             version = self._text((*keys, "version"), table.get("version"))
             if version and version in seen:
                 self._say((*keys, "version"), f"version {shown(version)} is pinned twice", "remove one of the two")
             seen.add(version)
             files = tuple(self._files((*keys, "file"), table.get("file", [])))
-            yield LockedVersion(name=name, version=version, files=files, keys=keys)
+            wheels = tuple(self._wheels((*keys, "wheels"), table.get("wheels", [])))
+            yield LockedVersion(name=name, version=version, files=files, wheels=wheels, keys=keys)
 
     def _files(self, keys: Keys, given: object) -> Iterator[LockedFile]:
         seen = set[tuple[str, str]]()
@@ -228,6 +248,21 @@ class _Reader:
                 self._say(here, f"{shown(origin)} for {platform} is pinned twice", "remove one of the two")
             seen.add((platform, origin))
             yield LockedFile(platform=platform, origin=origin, name=name, integrity=integrity, keys=here)
+
+    def _wheels(self, keys: Keys, given: object) -> Iterator[LockedFile]:
+        seen = set[tuple[str, str]]()
+        for item in self._list(keys, given):
+            filename, _, integrity = self._text(keys, item).partition(" ")
+            if not filename:
+                continue
+            file = wheel_file(filename, integrity, keys)
+            if file is None:
+                self._say(keys, f"{shown(filename)} is no Python package that runs on Linux", _RESTORE[3:])
+                continue
+            if (file.platform, file.origin) in seen:
+                self._say(keys, f"{shown(file.origin)} for {file.platform} is pinned twice", "remove one of the two")
+            seen.add((file.platform, file.origin))
+            yield file
 
     def _keys(
         self, keys: Keys, table: Mapping[str, object], fields: Collection[str], optional: Collection[str] = ()
@@ -257,13 +292,13 @@ class _Reader:
     def _table(self, keys: Keys, value: object) -> Mapping[str, object]:
         if isinstance(value, dict):
             return value
-        self._say(keys, f"'{keys[-1]}' is not a table", _RESTORE[3:])
+        self._say(keys, f"{shown(str(keys[-1]))} is not a table", _RESTORE[3:])
         return {}
 
     def _list(self, keys: Keys, value: object) -> list[object]:
         if isinstance(value, list):
             return value
-        self._say(keys, f"'{keys[-1]}' is not a list of tables", _RESTORE[3:])
+        self._say(keys, f"{shown(str(keys[-1]))} is not a list of tables", _RESTORE[3:])
         return []
 
     def _say(self, keys: Keys, what: str, fix: str) -> None:

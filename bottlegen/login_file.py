@@ -39,10 +39,12 @@ class LoginFile:
             raise self.refusal(f"the host's {self.what} holds no access token")
         return Secret(value)
 
-    def lasts(self, expires: object, now: int, margin: int) -> None:
-        """SecretError unless `expires`, in milliseconds since the epoch, is more than `margin` seconds after `now`."""
+    def lasts(self, expires: object, now: int, margin: int) -> int:
+        """When it ends, in seconds since the epoch; SecretError unless `expires`, in milliseconds, is more than
+        `margin` seconds after `now`."""
         if not isinstance(expires, int) or expires // 1000 <= now + margin:
             raise self.refusal(f"the host's {self.what} has expired")
+        return expires // 1000
 
     def _bytes(self, host: HostView) -> bytes:
         try:

@@ -79,11 +79,14 @@ def provision(login: Login | None, file: LoginFile, path: str, host: HostView) -
     if not isinstance(entry, dict) or entry.get("type") != "oauth":
         raise file.refusal(f"the host's {file.what} has no login in its entry '{login.entry}'")
     token = file.secret(entry.get("access"))
-    if login.expires:
-        file.lasts(entry.get("expires"), host.now, EXPIRY_MARGIN)
+    ends = file.lasts(entry.get("expires"), host.now, EXPIRY_MARGIN) if login.expires else None
     dummy = _dummy(login, _account(entry, token.reveal(), file) if login.account else "")
     content = json.dumps({login.entry: dummy}, sort_keys=True, indent=2) + "\n"
-    return HostProvision(env=((login.token_ref, token),), files=(AgentFile(path=path, content=content),))
+    return HostProvision(
+        env=((login.token_ref, token),),
+        files=(AgentFile(path=path, content=content),),
+        expires=((login.token_ref, ends),) if ends is not None else (),
+    )
 
 
 def _account(entry: Mapping[str, object], token: str, file: LoginFile) -> str:

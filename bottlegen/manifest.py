@@ -1,7 +1,7 @@
 """The shape of manifest.json: all that a runtime may know of a bottle, read strictly.
 
 `format` counts changes of this shape; it is not bottlegen's version: an upgrade that changes no byte changes no hash.
-So a bundle has the lowest format that can say what it says: 3 is 2 with a rootfs.
+So a bundle has the lowest format that can say what it says: 3 is 2 with a rootfs, 4 has archives that are not plain.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from bottlegen import nar
-from bottlegen.plan import Network, Platform, Source
+from bottlegen.plan import Layout, Network, Platform, Source
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileMode = Annotated[str, Field(pattern=r"^[0-7]{3}$")]
@@ -59,6 +59,15 @@ class ArtifactSpec(_Strict):
     filename: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")]
     integrity: Annotated[str, Field(pattern=r"^(sha(256|512)-|h1:)[A-Za-z0-9+/]+=*$")]
     members: dict[str, RelativePath]
+    layout: Layout = "plain"
+
+    @model_serializer(mode="wrap")
+    def _as_it_is_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plain one as format 2 has it."""
+        document: dict[str, Any] = handler(self)
+        if self.layout == "plain":
+            del document["layout"]
+        return document
 
 
 class RootfsSpec(_Strict):
@@ -159,6 +168,13 @@ class HomeFile(_Strict):
     keep: bool
 
 
+class AuditSpec(_Strict):
+    """Whether anything goes out that cannot be written down, and whether a request's query is written down too."""
+
+    on_failure: Literal["block", "warn"]
+    queries: bool
+
+
 class WorkspaceSpec(_Strict):
     """`source` is a folder below the user's workspace (`.` for all of it), `path` its mount point in the bottle.
 
@@ -177,12 +193,13 @@ class Manifest(_Strict):
     `files` lists every other file of the bundle as (path, mode where it is used, sha256), sorted by path.
     """
 
-    format: Literal[2, 3]
+    format: Literal[2, 3, 4]
     name: str
     provider: str
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"]
     isolation: Literal["process", "container", "vm"]
     home: Literal["kept", "ephemeral"]
+    audit: AuditSpec
     workspace: WorkspaceSpec
     services: dict[str, Service]
     slots: list[SlotSpec]
@@ -194,7 +211,12 @@ class Manifest(_Strict):
         rooted = {name for name, service in self.services.items() if service.image.rootfs}
         if rooted - {"agent"}:
             raise ValueError("only the agent can have a rootfs")
-        if self.format != (3 if rooted else 2):
+        laid_out = any(
+            artifact.layout != "plain" for service in self.services.values() for artifact in service.image.artifacts
+        )
+        if self.format == 4 and not laid_out:
+            raise ValueError("format 4 is for bundles with archives that are not plain, and for these alone")
+        if self.format != (4 if laid_out else 3 if rooted else 2):
             raise ValueError("format 3 is for bundles with a rootfs, and for these alone")
         return self
 

@@ -96,7 +96,7 @@ def _denied(fields: Mapping[str, object]) -> Denied | None:
 
 def _target(authority: str, default: int) -> tuple[str, int]:
     host, colon, port = authority.rpartition(":")
-    if colon and port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536:
+    if colon and port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536:
         return host.removesuffix("."), int(port)
     return authority.removesuffix("."), default
 
@@ -139,7 +139,7 @@ def from_json(data: bytes) -> Observed:
             denied=tuple(denied),
             rules=tuple((_key(entry), int(entry["count"])) for entry in tree["rules"]),
         )
-    except (KeyError, TypeError, AttributeError) as e:
+    except (KeyError, TypeError, AttributeError, RecursionError) as e:
         raise ValueError("not a record of observed runs") from e
 
 

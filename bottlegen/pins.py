@@ -16,8 +16,9 @@ from bottlegen.diagnosis import unknown
 from bottlegen.errors import LockError, Problem, Where
 from bottlegen.locate import LOCK_NAME, shipped
 from bottlegen.lock import VERSION, Lock, LockedFile, LockedVersion, parse
-from bottlegen.plan import Artifact, Platform, Source
+from bottlegen.plan import Artifact, Layout, Platform, Source
 from bottlegen.source import read_file
+from bottlegen.wheel_set import WheelSet
 from bottlegen.wording import shown
 
 _HOLE = "{version}"
@@ -37,6 +38,7 @@ class Recipe:
     filename: str
     members: tuple[tuple[str, str], ...]
     version: str = ""
+    layout: Layout = "plain"
 
     @property
     def origin(self) -> str:
@@ -59,7 +61,7 @@ class Recipe:
         members = tuple(sorted((path.replace(_HOLE, version), target) for path, target in self.members))
         return Artifact(
             platform=self.platform, source=self.source, package=self.package, version=version,
-            filename=file.name, integrity=file.integrity, members=members,
+            filename=file.name, integrity=file.integrity, members=members, layout=self.layout,
         )  # fmt: skip
 
 
@@ -69,15 +71,20 @@ def _regex(pattern: str, version: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floating:
-    """What bottlegen knows how to pin: `images` pairs names with tags; recipes in the order of the file."""
+    """What bottlegen knows how to pin: `images` pairs names with tags; the rest in the order of the file."""
 
     images: tuple[tuple[str, str], ...]
     recipes: tuple[Recipe, ...]
+    wheels: tuple[WheelSet, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each name once: images, then artifacts."""
-        return tuple(dict.fromkeys([*(name for name, _ in self.images), *(recipe.name for recipe in self.recipes)]))
+        """Each name once: images, then artifacts, then sets of wheels."""
+        images, wheels = (name for name, _ in self.images), (every.name for every in self.wheels)
+        return tuple(dict.fromkeys([*images, *(recipe.name for recipe in self.recipes), *wheels]))
+
+    def wheel_set(self, name: str) -> WheelSet | None:
+        return next((every for every in self.wheels if every.name == name), None)
 
     def of(self, name: str) -> tuple[Recipe, ...]:
         return tuple(recipe for recipe in self.recipes if recipe.name == name)
@@ -85,13 +92,13 @@ class Floating:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
-    """`images` pairs a name with a reference by digest, `entries` a name with one download for one platform.
+    """`images` pairs a name with a reference by digest; `entries` are name, version and one download for one platform.
 
     Of several versions of a name the first is the one used when none is asked for. `file` is the lock, for messages.
     """
 
     images: tuple[tuple[str, str], ...]
-    entries: tuple[tuple[str, Artifact], ...]
+    entries: tuple[tuple[str, str, Artifact], ...]
     file: str = LOCK_NAME
 
     @property
@@ -105,15 +112,15 @@ class Pins:
         return pinned[name]
 
     def versions(self, name: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(artifact.version for pinned, artifact in self.entries if pinned == name))
+        return tuple(dict.fromkeys(version for pinned, version, _ in self.entries if pinned == name))
 
     def artifacts(self, name: str, version: str = "") -> tuple[Artifact, ...]:
-        """One download a platform; LockError when this version is not pinned."""
+        """The downloads for each platform; LockError when this version is not pinned."""
         versions = self.versions(name)
         wanted = version or next(iter(versions), "")
         if wanted not in versions or not wanted:
             raise LockError(_not_pinned(name, version, versions, self.file), lacks=(name, version))
-        return tuple(item for pinned, item in self.entries if pinned == name and item.version == wanted)
+        return tuple(item for *pinned, item in self.entries if pinned == [name, wanted])
 
 
 def _nowhere(name: str, file: str) -> Problem:
@@ -138,7 +145,11 @@ def _not_pinned(name: str, version: str, versions: tuple[str, ...], file: str) -
 def floating() -> Floating:
     """What this release knows how to pin; part of the program, so a mistake in it is a bug and keeps its traceback."""
     document = tomli.loads(Path(__file__).with_name("pins.toml").read_text(encoding="utf-8"))
-    return Floating(images=tuple(document["image"].items()), recipes=tuple(map(_recipe, document["artifact"])))
+    return Floating(
+        images=tuple(document["image"].items()),
+        recipes=tuple(map(_recipe, document["artifact"])),
+        wheels=tuple(WheelSet(**{**table, "sources": tuple(table["sources"].items())}) for table in document["wheels"]),
+    )
 
 
 def _recipe(table: Mapping[str, Any]) -> Recipe:
@@ -183,13 +194,19 @@ def pinned(lock: Lock, known: Floating | None = None) -> Pins:
     """`lock` as a build uses it; LockError when it pins what bottlegen does not ask for, or only half of it."""
     known = known or floating()
     problems = [*_image_problems(lock, known)]
-    entries: list[tuple[str, Artifact]] = []
+    entries: list[tuple[str, str, Artifact]] = []
     for locked in lock.versions:
+        if wheels := known.wheel_set(locked.name):
+            if found := [*_wheel_problems(lock, locked, wheels)]:
+                problems += found
+                continue
+            entries += [(locked.name, locked.version, wheels.artifact(file)) for file in locked.wheels]
+            continue
         recipes = known.of(locked.name)
         problems += _problems(lock, locked, recipes, known)
         files = {(file.platform, file.origin): file for file in locked.files}
         entries += [
-            (locked.name, recipe.artifact(locked.version, files[recipe.platform, recipe.origin]))
+            (locked.name, locked.version, recipe.artifact(locked.version, files[recipe.platform, recipe.origin]))
             for recipe in recipes
             if (recipe.platform, recipe.origin) in files
         ]
@@ -219,7 +236,7 @@ def _image_problems(lock: Lock, known: Floating) -> Iterator[Problem]:
 def _problems(lock: Lock, locked: LockedVersion, recipes: tuple[Recipe, ...], known: Floating) -> Iterator[Problem]:
     """What keeps one locked version from being used."""
     if not recipes:
-        what, fix = unknown((locked.name,), {recipe.name for recipe in known.recipes}, noun="pin")
+        what, fix = unknown((locked.name,), set(known.names) - dict(known.images).keys(), noun="pin")
         yield Problem(what=what, where=lock.where(locked.keys), fix=f"remove its lines; {fix}")
         return
     by_place = {(str(recipe.platform), recipe.origin): recipe for recipe in recipes}
@@ -234,6 +251,17 @@ def _problems(lock: Lock, locked: LockedVersion, recipes: tuple[Recipe, ...], kn
             yield Problem(what=what, where=lock.where((*file.keys, "name")), fix=renew)
     for recipe in by_place.values():
         what = f"version {shown(locked.version)} of '{locked.name}' is pinned without {recipe.platform}"
+        yield Problem(what=what, where=lock.where(locked.keys), fix=renew)
+
+
+def _wheel_problems(lock: Lock, locked: LockedVersion, wheels: WheelSet) -> Iterator[Problem]:
+    """What keeps one locked set of wheels from being used. Whether it is complete only its program can tell."""
+    renew = f"bottlegen lock --update {locked.name}"
+    for file in locked.wheels:
+        if what := wheels.problem(file):
+            yield Problem(what=what, where=lock.where(file.keys), fix=renew)
+    if not any(wheels.is_of(locked.version, file) for file in locked.wheels):
+        what = f"version {shown(locked.version)} of '{locked.name}' is pinned without '{wheels.package}' itself"
         yield Problem(what=what, where=lock.where(locked.keys), fix=renew)
 
 

@@ -13,6 +13,7 @@ from bottlegen.plan import (
     MATERIAL,
     WORKSPACE,
     AgentFile,
+    Artifact,
     GitRemote,
     Image,
     ProvisionPlan,
@@ -34,7 +35,7 @@ ROUTES_FILE = "routes.json"
 TOKENS_FILE = "tokens.json"
 HOME_FOLDER = "agent/home"
 
-MANIFEST_FORMAT, FORMAT_WITH_ROOTFS = 2, 3
+MANIFEST_FORMAT, FORMAT_WITH_ROOTFS, FORMAT_WITH_LAYOUTS = 2, 3, 4
 """Count changes of the manifest's shape; bottlegen/manifest.py reads it, strictly."""
 
 _Document = dict[str, object]
@@ -193,6 +194,13 @@ def _orders(plan: ProvisionPlan, sidecars: tuple[SidecarPlan, ...]) -> tuple[Age
     return (AgentFile(path=plan.instructions, content="".join(lines), mode=0o644, keep=True),)
 
 
+def _format(profile: Profile, plan: ProvisionPlan) -> int:
+    """The lowest that can say it; bottlegen.manifest holds every bundle to that."""
+    if any(artifact.layout != "plain" for artifact in plan.image.artifacts):
+        return FORMAT_WITH_LAYOUTS
+    return FORMAT_WITH_ROOTFS if profile.rootfs else MANIFEST_FORMAT
+
+
 def _manifest(
     profile: Profile,
     plan: ProvisionPlan,
@@ -202,12 +210,13 @@ def _manifest(
 ) -> _Document:
     # Plain data: the models that read a manifest cost more to make than all the rest of a build.
     return {
-        "format": FORMAT_WITH_ROOTFS if profile.rootfs else MANIFEST_FORMAT,
+        "format": _format(profile, plan),
         "name": profile.name,
         "provider": profile.agent.template,
         "runtime": profile.runtime,
         "isolation": profile.isolation or "process",
         "home": profile.home,
+        "audit": {"on_failure": profile.on_audit_failure, "queries": profile.audit_queries},
         "workspace": _workspace(profile),
         "services": {
             "agent": _agent_service(plan, env, profile),
@@ -334,8 +343,16 @@ def _hardening(user: str) -> _Document:
 
 
 def _image(image: Image) -> _Document:
-    artifacts = [{**asdict(artifact), "members": dict(artifact.members)} for artifact in image.artifacts]
+    artifacts = [_artifact(artifact) for artifact in image.artifacts]
     return {"context": image.context, "base": image.base, "artifacts": artifacts}
+
+
+def _artifact(artifact: Artifact) -> _Document:
+    """Without the layout that most have, so that their bundles are the ones they were."""
+    document = asdict(artifact) | {"members": dict(artifact.members)}
+    if artifact.layout == "plain":
+        del document["layout"]
+    return document
 
 
 def _limits(resources: Resources) -> _Document:

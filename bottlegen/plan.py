@@ -10,7 +10,12 @@ Platform = Literal["linux/amd64", "linux/arm64", "any"]
 Network = Literal["bottle", "chain", "outside"]
 """`bottle` joins agent and sidecars, `chain` sidecars alone, `outside` leads out."""
 
-Source = Literal["npm", "pypi", "go"]
+Source = Literal["npm", "pypi", "go", "gomod"]
+"""`go` is a program that is built from its module, `gomod` the archive of a module itself."""
+
+Layout = Literal["plain", "wheel", "gzipped"]
+"""How an archive's entries become files: as they are; as those of a wheel, below `lib/` what is imported and below
+`scripts/` its programs; or each that ends in `.gz` unpacked and without that ending."""
 
 WORKSPACE = "/workspace"
 """Where the workspace is mounted in every bottle, whatever its path on the host (a bundle holds no host path)."""
@@ -136,7 +141,8 @@ class Artifact:
 
     `source` is `npm` or `pypi`; `integrity` is SRI of the archive (`sha512-…` or `sha256-…`); `members` maps paths
     inside the archive (or, ending in `/`, a whole folder) to paths in the image context. For `go`, which is built from
-    source, `package` is the program, `filename` the module's version, `integrity` the module's hash (`h1:…`).
+    source, `package` is the program, `filename` the module's version, `integrity` the module's hash (`h1:…`); for
+    `gomod` `package` is the module.
     """
 
     platform: Platform
@@ -146,6 +152,7 @@ class Artifact:
     filename: str
     integrity: str
     members: tuple[tuple[str, str], ...]
+    layout: Layout = "plain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,8 @@ class Profile:
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
     isolation: Literal["vm", "container", "process"] | None = None
     home: Literal["kept", "ephemeral"] = "kept"
+    on_audit_failure: Literal["block", "warn"] = "block"
+    audit_queries: bool = False
     sources: tuple[Source, ...] = field(default=(), compare=False, repr=False)
 
     def where(self, *keys: str | int) -> Where:
@@ -226,6 +228,8 @@ def _profile(name: str, table: ProfileTable, sources: tuple[Source, ...]) -> Pro
         runtime=table.runtime,
         isolation=table.isolation,
         home=table.home,
+        on_audit_failure=table.on_audit_failure,
+        audit_queries=table.audit_queries,
         sources=sources,
     )
 

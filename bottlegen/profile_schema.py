@@ -328,6 +328,14 @@ class ProfileTable(_Table):
     home: Literal["kept", "ephemeral"] = Field(
         default="kept", description="Whether the agent's home outlives the bottle, so that it can resume."
     )
+    on_audit_failure: Literal["block", "warn"] = Field(
+        default="block",
+        description="What happens when audit lines cannot be written, as on a full disk: `block` closes the way out, "
+        "`warn` goes on and records how many lines are lost.",
+    )
+    audit_queries: bool = Field(
+        default=False, description="Whether audit lines also hold the query of a URL, which may hold secrets."
+    )
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bottlegen.plan import Credential
 from bottlegen.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # for the tests that a page is made from
 PACKAGES = ("bottlegen", "runtime")
 BEGIN = "<!-- modules: made by `./inv docs` from the modules' own docstrings -->\n"
 END = "<!-- end of modules -->\n"
@@ -36,8 +37,11 @@ _PATH = re.compile(r"`(?![^`]*NAME)((?:bottlegen|runtime|tests|docs)/[\w./-]+)`"
 
 def pages(root: Path) -> Mapping[str, str]:
     """What the made pages should hold, by path below `root`."""
+    from tests.attacks import report
+
     architecture = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
     return {
+        "docs/attacks.md": report.page(),
         "docs/profile.md": reference.markdown(),
         "docs/architecture.md": with_modules(architecture, module_lines(root)),
         "docs/agents.md": agents_page(root),

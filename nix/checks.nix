@@ -13,6 +13,8 @@ let
       ../.ci
       ../.envrc
       ../CHANGELOG.md
+      ../SECURITY.md
+      ../bench
       ../CONTRIBUTING.md
       ../LICENSE
       ../README.md

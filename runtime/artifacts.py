@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
@@ -12,7 +16,8 @@ from urllib.parse import quote, urljoin
 import requests
 
 from bottlegen.errors import RuntimeFailure
-from runtime.base import Step
+from bottlegen.plan import Source
+from runtime.base import Progress, Step
 from runtime.https import TIMEOUT, reason, remedy, session
 from runtime.locking import locked
 
@@ -21,6 +26,16 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 _ATTEMPTS = 4
+_AT_ONCE = 8
+_GO_PROXY = "https://proxy.golang.org"
+SETTINGS: Mapping[Source, str] = {
+    "npm": "npm_config_registry",
+    "pypi": "PIP_INDEX_URL or UV_INDEX_URL",
+    "go": "GOPROXY",
+    "gomod": "GOPROXY",
+}
+"""What a user sets to have another registry."""
+
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
 
 
@@ -35,6 +50,34 @@ class ArtifactStore:
     def path(self, spec: ArtifactSpec) -> Path:
         """Where the verified archive lies, or will."""
         return self._folder / _digest(spec).hex() / spec.filename
+
+    def fetch_all(self, specs: Sequence[ArtifactSpec], progress: Progress) -> dict[str, Path]:
+        """The verified archives by their hashes; wheels, which are many and small, several at a time as one step."""
+        wheels = [spec for spec in specs if spec.layout == "wheel"]
+        found: dict[str, Path] = {}
+        for spec in specs:
+            if spec.layout != "wheel":
+                with progress.step(f"download {spec.filename}") as step:
+                    found[spec.integrity] = self.fetch(spec, step)
+        if wheels:
+            with progress.step(f"download {len(wheels)} Python packages") as step:
+                found |= self._fetch_many(wheels, step)
+        return found
+
+    def _fetch_many(self, specs: Sequence[ArtifactSpec], step: Step) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            asked = {pool.submit(self.fetch, spec, _Unseen()): spec for spec in specs}
+            try:
+                for future in as_completed(asked):
+                    spec = asked[future]
+                    found[spec.integrity] = future.result()
+                    step.note(spec.filename)
+                    step.advance(len(found), len(specs))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return found
 
     def fetch(self, spec: ArtifactSpec, step: Step) -> Path:
         """The verified archive, downloaded when it is not in the cache; RuntimeFailure leaves nothing false behind."""
@@ -80,6 +123,8 @@ class ArtifactStore:
     def _url(self, session: requests.Session, spec: ArtifactSpec) -> str:
         if spec.source == "npm":
             return f"{npm_registry(self._env)}/{quote(spec.package, safe='@/')}/-/{quote(spec.filename)}"
+        if spec.source == "gomod":
+            return f"{go_proxy(self._env)}/{escaped_module(spec.package)}/@v/{quote(spec.filename)}.zip"
         index = simple_index(self._env)
         page, files = listed_files(session, index, spec.package)
         for file in files:
@@ -91,12 +136,31 @@ class ArtifactStore:
         )
 
 
+class _Unseen:
+    """The step of one download among several that are shown as one."""
+
+    def note(self, text: str) -> None: ...
+
+    def advance(self, done: int, total: int) -> None: ...
+
+
 def npm_registry(env: Mapping[str, str]) -> str:
     return (env.get("npm_config_registry") or "https://registry.npmjs.org").rstrip("/")
 
 
 def simple_index(env: Mapping[str, str]) -> str:
     return (env.get("PIP_INDEX_URL") or env.get("UV_INDEX_URL") or "https://pypi.org/simple").rstrip("/")
+
+
+def go_proxy(env: Mapping[str, str]) -> str:
+    """The first module proxy that GOPROXY names; `direct` and `off` are none."""
+    proxies = (env.get("GOPROXY") or _GO_PROXY).replace("|", ",").split(",")
+    return next((proxy for proxy in proxies if "://" in proxy), _GO_PROXY).rstrip("/")
+
+
+def escaped_module(module: str) -> str:
+    """A module's path as proxies spell it: https://go.dev/ref/mod#goproxy-protocol"""
+    return re.sub(r"[A-Z]", lambda letter: f"!{letter[0].lower()}", module)
 
 
 def listed_files(session: requests.Session, index: str, package: str) -> tuple[str, list[dict[str, object]]]:
@@ -137,8 +201,24 @@ def _digest(spec: ArtifactSpec) -> bytes:
 
 
 def _sum(spec: ArtifactSpec, path: Path) -> bytes:
+    if spec.source == "gomod":
+        return _module_sum(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, spec.integrity.partition("-")[0]).digest()
+
+
+def _module_sum(path: Path) -> bytes:
+    """Go's hash of a module: that of the list of its files' hashes (golang.org/x/mod/sumdb/dirhash, Hash1)."""
+    lines = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+                lines.append((info.filename.encode(), f"{digest}  {info.filename}\n".encode()))
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError):
+        return b""
+    return hashlib.sha256(b"".join(line for _, line in sorted(lines))).digest()
 
 
 def _verify(spec: ArtifactSpec, partial: Path) -> None:
@@ -155,5 +235,5 @@ def _verify(spec: ArtifactSpec, partial: Path) -> None:
 
 
 def _unreachable(spec: ArtifactSpec, error: requests.RequestException) -> RuntimeFailure:
-    settings = "npm_config_registry" if spec.source == "npm" else "PIP_INDEX_URL or UV_INDEX_URL"
-    return RuntimeFailure(f"cannot download '{spec.filename}': {reason(error)}", fix=remedy(error, settings))
+    what = f"cannot download '{spec.filename}': {reason(error)}"
+    return RuntimeFailure(what, fix=remedy(error, SETTINGS[spec.source]))

@@ -27,6 +27,16 @@ class MaterialFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """Where the audit of this run is written, by whoever holds its sidecars: `folder` is for this user alone, `commit`
+    is that of the profile when it is known, `limit` bounds each sidecar's lines in bytes."""
+
+    folder: Path
+    commit: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSpec:
     """One start of one bottle: the verified bundle and what this host adds, secrets excepted.
 
@@ -60,6 +70,7 @@ class LaunchSpec:
     program_images: tuple[tuple[str, str], ...] = ()
     oci_runtime: str = ""
     binds: tuple[Bind, ...] = ()
+    recording: Recording | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

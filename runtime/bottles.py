@@ -5,17 +5,24 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from bottlegen.bundle import Bundle, read
-from bottlegen.errors import BundleError, Problem, UsageError
+from bottlegen.errors import BundleError, Problem, RuntimeFailure, UsageError
 from bottlegen.sidecars import pipelock
 from bottlegen.wording import seen
+from runtime import certificates
 from runtime.base import BottleStatus, Runtime
 from runtime.host import this_host
 from runtime.observe import collect
 from runtime.registry import installed
 from runtime.state import BOTTLE_NAME, State, check_bottle_name
+from runtime.table import print_table
 from runtime.terminal import TERMINAL_NAMES
+
+if TYPE_CHECKING:
+    from runtime.audit.lines import AuditLine
 
 
 def _every_bottle(runtimes: Iterable[Runtime]) -> list[tuple[BottleStatus, Runtime]]:
@@ -64,21 +71,37 @@ def exec_in(name: str, command: tuple[str, ...]) -> int:
 
 def show_logs(name: str, *, follow: bool, audit: bool, inspection: bool, as_json: bool) -> None:
     """Write the agent's output, or the audit lines of its ways out, as they come, or what was found in its requests."""
+    if audit:
+        from runtime.audit.lines import summary
+
+        for line in _audit_lines(name, follow=follow):
+            print(line.text if as_json else summary(line), flush=follow)
+        return
     status, runtime = find(name)
     if inspection:
         _show_findings(status, runtime, as_json=as_json)
         return
-    if not audit:
-        for chunk in runtime.logs(status.bottle, "agent", follow=follow):
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
-        return
-    from runtime.audit import SOURCES, summary, together
+    for chunk in runtime.logs(status.bottle, "agent", follow=follow):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
-    there = [service for service, _ in status.services if service in SOURCES]
-    streams = [runtime.logs(status.bottle, service, follow=follow) for service in there]
-    for line in together(streams, follow=follow):
-        print(line.text if as_json else summary(line), flush=follow)
+
+def _audit_lines(name: str, *, follow: bool) -> "Iterable[AuditLine]":
+    """What is kept of a bottle that is up, or of the last run of one that was; else what its runtime still has."""
+    from runtime.audit.lines import together
+    from runtime.audit.reading import written
+    from runtime.audit.runs import SOURCES, Audits
+
+    host = this_host()
+    audits = Audits(State.of(host.env, host.home).audit)
+    up = [pair for pair in _every_bottle(installed(host)) if not name or pair[0].bottle == name]
+    if name and not up and (last := audits.session(check_bottle_name(name), "")):
+        return written(last, follow=False)
+    status, runtime = find(name)
+    if run := audits.session(status.bottle, status.session):
+        return written(run, follow=follow)
+    there = [service for service, _ in status.services if service in SOURCES and service != "agent"]
+    return together([runtime.logs(status.bottle, service, follow=follow) for service in there], follow=follow)
 
 
 def _show_findings(status: BottleStatus, runtime: Runtime, *, as_json: bool) -> None:
@@ -94,18 +117,45 @@ def _show_findings(status: BottleStatus, runtime: Runtime, *, as_json: bool) -> 
 
 def list_bottles(*, as_json: bool) -> None:
     """All bottles of all runtimes here."""
-    statuses = [status for status, _ in _every_bottle(installed(this_host()))]
+    host = this_host()
+    state = State.of(host.env, host.home)
+    statuses = [status for status, _ in _every_bottle(installed(host))]
+    troubles = {status.bottle: _troubles(status, state) for status in statuses}
+    known = {status.bottle: certificates.read(state.certificates(status.bottle)) for status in statuses}
     if as_json:
-        print(json.dumps([_status_document(status) for status in statuses], indent=2))
+        found = [
+            {**_status_document(status, known[status.bottle]), "audit": troubles[status.bottle]} for status in statuses
+        ]
+        print(json.dumps(found, indent=2))
         return
     if not statuses:
         print("no bottle is up")
         return
     rows = [(s.bottle, s.state, s.profile, s.runtime, s.created, s.hash[7:19]) for s in statuses]
-    _print_table(("bottle", "state", "profile", "runtime", "since", "hash"), rows)
+    print_table(("bottle", "state", "profile", "runtime", "since", "hash"), rows)
+    for bottle, told in troubles.items():
+        for trouble in told:
+            print(f"{bottle}: {seen(trouble)}")
+    now = datetime.now(UTC)
+    for bottle, good in known.items():
+        if good and (said := good.said(bottle, now)):
+            print(f"warning: {said}\n  fix: {good.fix(bottle, now)}", file=sys.stderr)
 
 
-def _status_document(status: BottleStatus) -> Mapping[str, object]:
+def _troubles(status: BottleStatus, state: State) -> list[str]:
+    """What is wrong with the audit of a bottle that is up: without a writer its way out is closed."""
+    from runtime.audit.runs import Audits
+
+    run = Audits(state.audit).session(status.bottle, status.session)
+    if run is None:
+        return []
+    found = list(run.troubles())
+    if not found and status.state != "stopped" and not run.is_written():
+        found.append("the way out is closed, as nobody writes the audit")
+    return found
+
+
+def _status_document(status: BottleStatus, good: certificates.Certificates | None) -> Mapping[str, object]:
     return {
         "bottle": status.bottle,
         "state": status.state,
@@ -115,22 +165,20 @@ def _status_document(status: BottleStatus) -> Mapping[str, object]:
         "hash": status.hash,
         "session": status.session,
         "services": dict(status.services),
+        "certificates_until": good.ends.isoformat(timespec="seconds") if good else "",
     }
-
-
-def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    lines = [head, *(tuple(map(seen, row)) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def take_down(name: str, *, everything: bool, purge: bool) -> None:
     """Remove one bottle or all; what is not there is as good as removed."""
+    from runtime.audit.runs import Audits
+    from runtime.audit.wording import kept
+
     if everything and name:
         raise UsageError("--all and --name contradict each other", fix="give one of them")
     host = this_host()
     state = State.of(host.env, host.home)
+    audits = Audits(state.audit)
     runtimes = installed(host)
     found = [] if name else [status for status, _ in _every_bottle(runtimes)]
     if not everything and not name:
@@ -146,6 +194,9 @@ def take_down(name: str, *, everything: bool, purge: bool) -> None:
         state.forget_run(bottle)
         purged = purge and state.purge(bottle)
         print(_removal_line(bottle, bool(removed), bool(purged)))
+        if removed and (run := audits.session(bottle, "")):
+            print(kept(run, always=True))
+    audits.sweep(host.config.audit)
     if not names:
         print("no bottle is up")
 
@@ -163,13 +214,21 @@ def _remove(bottle: str, runtime: Runtime) -> None:
 
 
 def refresh_bottle(name: str) -> None:
-    """Write the host's present credentials into a running bottle."""
-    from runtime.start import refresh
+    """Write the host's present credentials into a running bottle, and renew its certificates when it is time."""
+    from runtime.start import refresh, renew
 
     status, runtime = find(name)
-    slots = refresh(_kept(status), status.bottle, runtime, this_host())
+    bundle, host, now = _kept(status), this_host(), datetime.now(UTC)
+    place = State.of(host.env, host.home).certificates(status.bottle)
+    before = certificates.read(place)
+    if before and before.over(now):
+        raise RuntimeFailure(before.said(status.bottle, now), fix=before.fix(status.bottle, now))
+    slots = refresh(bundle, status.bottle, runtime, host)
     count = f"{len(slots)} credential{'s' if len(slots) != 1 else ''} replaced"
     print(f"{status.bottle}: {count if slots else 'has no credentials, so nothing was replaced'}")
+    if before and (after := renew(bundle, status.bottle, runtime, before)) != before:
+        certificates.write(place, after)
+        print(f"{status.bottle}: certificates renewed, good until {after.ends.date()}")
 
 
 def _kept(status: BottleStatus) -> Bundle:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bottlegen.errors import UsageError
-from runtime import review_tasks  # noqa: F401 - its tasks are listed with those here
+from runtime import audit_tasks, host_tasks, review_tasks  # noqa: F401 - their tasks are listed with those here
 from runtime.user_task import JSON, PROFILE, TASKS, user_task
 
 if TYPE_CHECKING:
@@ -331,6 +331,8 @@ def _main() -> None:
             build(None, profile=name)
         case ["hash", "--profile", name] if not name.startswith("-"):
             hash_(None, profile=name)
+        case ["audit"]:
+            audit_tasks.audit(None, do="list")
         case _:
             _parse_and_run()
 

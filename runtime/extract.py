@@ -1,5 +1,7 @@
 """Members of an archive as files of an image context: only what the manifest names, never outside of its target."""
 
+import gzip
+import io
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -9,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bottlegen.errors import RuntimeFailure
+from bottlegen.plan import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +24,46 @@ class Member:
     stream: IO[bytes]
 
 
-def members(archive: Path, wanted: Mapping[str, str]) -> Iterator[Member]:
+def members(archive: Path, wanted: Mapping[str, str], layout: Layout = "plain") -> Iterator[Member]:
     """The wanted files under their context paths. RuntimeFailure for links, escapes, and names that are not there."""
     found: set[str] = set()
     with _opened(archive) as entries:
         for name, executable, size, stream in entries:
-            key, target = _target(name, wanted)
+            key, target = _target(_name(name, layout), wanted)
             if key is None:
                 continue
             if stream is None:
                 raise RuntimeFailure(f"'{name}' in '{archive.name}' is no regular file", fix="pin another release")
             found.add(key)
-            yield Member(path=target, executable=executable, size=size, stream=stream)
+            member = Member(path=target, executable=executable, size=size, stream=stream)
+            yield _unpacked(name, member) if layout == "gzipped" else member
     if missing := sorted(wanted.keys() - found):
         raise RuntimeFailure(
             f"'{archive.name}' does not contain '{missing[0]}'",
             fix="correct the members of this pin in bottlegen's pins",
         )
+
+
+def _name(entry: str, layout: Layout) -> str:
+    """What an entry is called as a file: bottlegen.plan.Layout."""
+    if layout == "gzipped":
+        return entry.removesuffix(".gz")
+    if layout == "plain":
+        return entry
+    top, _, rest = entry.partition("/")
+    kind, _, below = rest.partition("/")
+    if not top.endswith(".data"):
+        return f"lib/{entry}"
+    return f"lib/{below}" if kind in ("purelib", "platlib") else rest
+
+
+def _unpacked(entry: str, member: Member) -> Member:
+    """Its own bytes. Such an archive tells no modes: what begins like a program is one."""
+    data = member.stream.read()
+    if entry.endswith(".gz"):
+        data = gzip.decompress(data)
+    executable = data.startswith((b"\x7fELF", b"#!"))
+    return Member(path=member.path, executable=executable, size=len(data), stream=io.BytesIO(data))
 
 
 def _target(name: str, wanted: Mapping[str, str]) -> tuple[str | None, str]:

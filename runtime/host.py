@@ -3,6 +3,7 @@
 Looked for at $BOTTLEGEN_HOST_CONFIG, else $XDG_CONFIG_HOME/bottlegen/host.toml, else ~/.config/bottlegen/host.toml.
 """
 
+import errno
 import ipaddress
 import os
 from collections.abc import Iterable, Mapping
@@ -25,9 +26,11 @@ from bottlegen.errors import HostError, Problem, ProfileError
 from bottlegen.hostview import HostView
 from bottlegen.source import Source, parse_toml
 from bottlegen.wording import Keys, dotted
+from runtime.regular import read_regular
 
 CONFIG_VARIABLE = "BOTTLEGEN_HOST_CONFIG"
 _MAX_BYTES = 1024 * 1024
+_MAX_TRUST = 16 * 1024 * 1024
 
 
 class _Strict(BaseModel):
@@ -115,6 +118,15 @@ class Review(_Strict):
     require: Annotated[str, Field(pattern=r"^(built|committed|merged:[A-Za-z0-9][A-Za-z0-9._/-]*)$")] = "built"
 
 
+class Audit(_Strict):
+    """How long and how much audit is kept of runs that have ended, and how much one run may write: `max_days`, and
+    megabytes for all of them and for one sidecar of one run."""
+
+    max_days: Annotated[int, Field(ge=1, le=36500)] = 90
+    max_megabytes: Annotated[int, Field(ge=1)] = 2048
+    run_megabytes: Annotated[int, Field(ge=1)] = 512
+
+
 class Smolmachines(_Strict):
     """`rootfs` is what agents' machines have as their root where the profile names none: an unpacked root or an image
     archive of this host. `target` "cloud" is refused, and can be written so that the refusal says why."""
@@ -135,6 +147,7 @@ class HostConfig(_Strict):
     smolmachines: Smolmachines = Smolmachines()
     rootfs: dict[str, str] = Field(default_factory=dict)
     review: Review = Review()
+    audit: Audit = Audit()
     runtime: Literal["auto", "docker", "smolmachines", "bubblewrap"] = "auto"
 
     @field_validator("rootfs")
@@ -156,8 +169,7 @@ def load_host(env: Mapping[str, str], home: Path) -> HostConfig:
     """This host's settings; HostError lists every problem. A missing file is an error only where it was named."""
     path = config_path(env, home)
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
+        data = read_regular(path, _MAX_BYTES)
     except FileNotFoundError as e:
         if CONFIG_VARIABLE in env:
             raise HostError(
@@ -241,7 +253,7 @@ class Host:
     def ca_file(self) -> Path | None:
         """Trust beside the system's roots, for upstreams, downloads and builds."""
         named = self.config.upstream.ca_file or self.env.get("SSL_CERT_FILE")
-        return Path(named).expanduser() if named else None
+        return _expanded(named) if named else None
 
     def view(self, now: int) -> HostView:
         """What a provider may see; `now` in seconds since the epoch."""
@@ -253,22 +265,35 @@ class Host:
         if path is None:
             return b""
         try:
-            data = path.read_bytes()
+            data = read_regular(path, _MAX_TRUST)
         except OSError as e:
             raise HostError(
                 f"cannot read the CA file '{path}': {e.strerror}",
                 fix="mend SSL_CERT_FILE, or [upstream] ca_file in host.toml",
             ) from e
+        if len(data) > _MAX_TRUST:
+            raise HostError(f"CA file '{path}' is larger than {_MAX_TRUST} bytes", fix="name a PEM file")
         if b"-----BEGIN CERTIFICATE-----" not in data:
             raise HostError(f"CA file '{path}' holds no PEM certificate", fix="name a PEM file")
         return data
 
 
+def _expanded(path: str) -> Path:
+    """With `~` and `~somebody` as in a shell, where a name that nobody has stands for itself."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def _read_or_none(path: str) -> bytes | None:
     try:
-        return Path(path).read_bytes()
+        data = read_regular(Path(path), _MAX_BYTES)
     except FileNotFoundError:
         return None
+    if len(data) > _MAX_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data
 
 
 def this_host() -> Host:

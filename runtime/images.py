@@ -68,6 +68,7 @@ def plan_image(bundle: Bundle, service: str, *, base: str, base_id: str, platfor
         digest.update(f"{file.path}\0{file.mode:o}\0{len(file.data)}\0".encode() + file.data)
     for artifact in sorted(artifacts, key=lambda artifact: (artifact.filename, artifact.integrity)):
         digest.update(f"{artifact.integrity}\0{sorted(artifact.members.items())}\0".encode())
+        digest.update(artifact.layout.encode() if artifact.layout != "plain" else b"")
     digest.update(base_id.encode())
     rootfs = _rootfs(spec)
     digest.update(rootfs.encode())
@@ -94,7 +95,7 @@ def write_context(
         # Always there, though mostly empty, for the same reason.
         _add(tar, "build-ca.crt", 0o644, build_ca)
         for artifact in plan.artifacts:
-            for member in members(archives[artifact.integrity], artifact.members):
+            for member in members(archives[artifact.integrity], artifact.members, artifact.layout):
                 _add_member(tar, member)
 
 
@@ -123,10 +124,7 @@ class ImageBuilder:
 
     def build(self, bundle: Bundle, plan: ImagePlan, progress: Progress, labels: Mapping[str, str]) -> None:
         """Make `plan.tag`; RuntimeFailure ends with the last lines of the build's output."""
-        archives: dict[str, Path] = {}
-        for artifact in plan.artifacts:
-            with progress.step(f"download {artifact.filename}") as step:
-                archives[artifact.integrity] = self._store.fetch(artifact, step)
+        archives = self._store.fetch_all(plan.artifacts, progress)
         with progress.step(f"build the {plan.service} image") as step, tempfile.TemporaryFile() as context:
             write_context(context, bundle, plan, archives, self._build_ca)
             context.seek(0)

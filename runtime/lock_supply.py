@@ -52,6 +52,9 @@ class Supply:
 
     def _version(self, name: str, version: str, known: tuple[LockedVersion, ...]) -> LockedVersion:
         """`version` of `name`, the newest when it is empty."""
+        if wheels := floating().wheel_set(name):
+            with self._progress.step(f"resolve {name}"):
+                return self._opened().wheels(wheels, version)
         recipes = floating().of(name)
         with self._progress.step(f"ask for {name}") as step:
             version = version or self._opened().newest(recipes)
@@ -64,10 +67,7 @@ class Supply:
 def _refuse_other_bytes(answered: LockedVersion, known: tuple[LockedVersion, ...]) -> None:
     """A version that was published does not change: other bytes under its name are a mistake or an attack."""
     pinned_before: dict[tuple[str, str], LockedFile] = {
-        (file.origin, file.name): file
-        for locked in known
-        if locked.version == answered.version
-        for file in locked.files
+        (file.origin, file.name): file for locked in known for file in (*locked.files, *locked.wheels)
     }
     problems = [
         Problem(
@@ -76,7 +76,7 @@ def _refuse_other_bytes(answered: LockedVersion, known: tuple[LockedVersion, ...
             where=Where(file=LOCK_NAME, field=f"artifact.{answered.name}"),
             fix="find out why, from its publisher; to take them nevertheless, delete its lines and run: bottlegen lock",
         )
-        for file in answered.files
+        for file in (*answered.files, *answered.wheels)
         if (before := pinned_before.get((file.origin, file.name))) and before.integrity != file.integrity
     ]
     if problems:

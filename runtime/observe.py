@@ -12,7 +12,7 @@ from pathlib import Path
 from bottlegen.bundle import read
 from bottlegen.errors import BottlegenError, HostError
 from bottlegen.observed import Observed, add_run, from_json, to_json
-from runtime.audit import lines
+from runtime.audit.lines import lines
 from runtime.base import Runtime
 from runtime.locking import locked
 from runtime.state import State

@@ -13,12 +13,13 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from bottlegen.errors import LockError
-from bottlegen.lock import INTEGRITY, VERSION, LockedFile, newness
+from bottlegen.lock import INTEGRITY, VERSION, LockedFile, LockedVersion, newness
 from bottlegen.pins import Recipe
-from bottlegen.plan import Platform, Source
+from bottlegen.plan import Platform
+from bottlegen.wheel_set import WheelSet
 from bottlegen.wording import shown
 from runtime import oci
-from runtime.artifacts import listed_files, npm_registry, simple_index
+from runtime.artifacts import SETTINGS, escaped_module, go_proxy, listed_files, npm_registry, simple_index
 from runtime.https import TIMEOUT, reason, remedy, session
 from runtime.image_reference import mirrored
 
@@ -33,6 +34,7 @@ class Registries:
 
     def __init__(self, env: Mapping[str, str], ca_file: Path | None, mirror: str) -> None:
         self._env = env
+        self._ca_file = ca_file
         self._mirror = mirror
         self._session = session(env, ca_file)
         self._pages: dict[str, list[dict[str, Any]]] = {}
@@ -63,7 +65,7 @@ class Registries:
             version = max(versions, key=newness, default="")
         if not VERSION.fullmatch(version):
             raise LockError(
-                f"the registry names no version of '{first.package}'", fix=f"check {_SETTINGS[first.source]}"
+                f"the registry names no version of '{first.package}'", fix=f"check {SETTINGS[first.source]}"
             )
         return version
 
@@ -71,18 +73,24 @@ class Registries:
         """One file a recipe; of several that would do, one that is `known`. LockError when one is missing."""
         return tuple(self._file(recipe, version, known) for recipe in recipes)
 
+    def wheels(self, wheels: WheelSet, version: str) -> LockedVersion:
+        """A Python program and all that it imports, in `version` or the newest."""
+        from runtime.wheel_sets import resolved  # few names are such a program
+
+        return resolved(wheels, version, self._env, self._ca_file)
+
     def _file(self, recipe: Recipe, version: str, known: frozenset[str]) -> LockedFile:
-        answers = {"npm": self._npm_files, "pypi": self._pypi_files, "go": self._go_files}
+        answers = {"npm": self._npm_files, "pypi": self._pypi_files, "go": self._go_files, "gomod": self._go_files}
         found = answers[recipe.source](recipe, version)
         fitting = {name: integrity for name, integrity in found if recipe.names(name, version)}
         if not fitting:
             raise LockError(
                 f"the registry has no {shown(version)} of '{recipe.package}' for {recipe.platform}",
-                fix="ask for another version in the profile, or check " + _SETTINGS[recipe.source],
+                fix="ask for another version in the profile, or check " + SETTINGS[recipe.source],
             )
         name = min(fitting, key=lambda name: (name not in known, newness(name), name))
         if not INTEGRITY.fullmatch(fitting[name]):
-            raise LockError(f"the registry gives no strong hash of '{name}'", fix=f"check {_SETTINGS[recipe.source]}")
+            raise LockError(f"the registry gives no strong hash of '{name}'", fix=f"check {SETTINGS[recipe.source]}")
         return LockedFile(platform=recipe.platform, origin=recipe.origin, name=name, integrity=fitting[name])
 
     def _npm_files(self, recipe: Recipe, version: str) -> Iterator[tuple[str, str]]:
@@ -95,7 +103,7 @@ class Registries:
     def _npm(self, package: str, version: str) -> dict[str, Any]:
         """What the registry says of one version of a package, or of a tag such as `latest`."""
         url = f"{npm_registry(self._env)}/{quote(package, safe='@/')}/{quote(version)}"
-        with _told(package, _SETTINGS["npm"]):
+        with _told(package, SETTINGS["npm"]):
             answer = self._session.get(url, headers={"Accept": "application/json"}, timeout=TIMEOUT)
             answer.raise_for_status()
             document = answer.json()
@@ -108,37 +116,27 @@ class Registries:
             if re.fullmatch(r"[0-9a-f]{64}", sha256):
                 yield str(file.get("filename")), f"sha256-{base64.b64encode(bytes.fromhex(sha256)).decode()}"
 
-    def _go_files(self, recipe: Recipe, _: str) -> Iterator[tuple[str, str]]:
+    def _go_files(self, recipe: Recipe, version: str) -> Iterator[tuple[str, str]]:
         """What Go's checksum database attests, as a module proxy passes it on: https://go.dev/ref/mod#checksum-database"""
         module = recipe.package.partition("/cmd/")[0]
-        proxies = (self._env.get("GOPROXY") or _GO_PROXY).replace("|", ",").split(",")
-        proxy = next((proxy for proxy in proxies if "://" in proxy), _GO_PROXY)
-        escaped = re.sub(r"[A-Z]", lambda letter: f"!{letter[0].lower()}", module)
-        with _told(module, _SETTINGS["go"]):
-            url = f"{proxy.rstrip('/')}/sumdb/sum.golang.org/lookup/{escaped}@{recipe.filename}"
+        wanted = recipe.filename.replace("{version}", version)
+        with _told(module, SETTINGS["go"]):
+            url = f"{go_proxy(self._env)}/sumdb/sum.golang.org/lookup/{escaped_module(module)}@{wanted}"
             answer = self._session.get(url, timeout=TIMEOUT)
             answer.raise_for_status()
         for line in answer.text.splitlines():
             match line.split():
-                case [name, version, hashed] if (name, version) == (module, recipe.filename):
-                    yield version, hashed
+                case [name, told, hashed] if (name, told) == (module, wanted):
+                    yield told, hashed
 
     def _names(self, package: str) -> Iterator[str]:
         return (str(file.get("filename")) for file in self._page(package) if not file.get("yanked"))
 
     def _page(self, package: str) -> list[dict[str, Any]]:
         if package not in self._pages:
-            with _told(package, _SETTINGS["pypi"]):
+            with _told(package, SETTINGS["pypi"]):
                 self._pages[package] = list(listed_files(self._session, simple_index(self._env), package)[1])
         return self._pages[package]
-
-
-_GO_PROXY = "https://proxy.golang.org"
-_SETTINGS: Mapping[Source, str] = {
-    "npm": "npm_config_registry",
-    "pypi": "PIP_INDEX_URL or UV_INDEX_URL",
-    "go": "GOPROXY",
-}
 
 
 def _spec(recipe: Recipe) -> str:

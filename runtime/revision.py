@@ -144,6 +144,16 @@ def named(folder: Path, asked: str) -> Revision:
     return Revision(root=root, commit=found[0][1], name=asked)
 
 
+def commit_of(path: Path) -> str:
+    """The commit of HEAD when it has the file as it is here; empty when it has not, or there is no repository."""
+    try:
+        past = named(path.parent, "HEAD")
+        inside = path.resolve().relative_to(past.root.resolve())
+        return past.commit if past.read(inside.as_posix()) == path.read_bytes() else ""
+    except (UsageError, OSError, ValueError):
+        return ""
+
+
 def repository(folder: Path) -> Path:
     """The top of the work tree around `folder`."""
     top = _try(folder, "rev-parse", "--show-toplevel")

@@ -8,6 +8,7 @@ from pathlib import Path
 from bottlegen.errors import HostError, Problem, SecretError
 from bottlegen.secret import Secret
 from runtime.host import SecretSource
+from runtime.regular import read_regular
 
 _COMMAND_SECONDS = 60
 _MAX_SECRET = 64 * 1024
@@ -34,20 +35,27 @@ def resolve(
 
 def _problem(ref: str, value: Secret | None, *, lines: bool) -> Problem | None:
     if value is None:
-        return Problem(what=f"secret '{ref}' is not set on this host", fix=_set_fix(ref))
+        return Problem(what=f"secret '{ref}' is not set on this host", fix=set_fix(ref))
     text = value.reveal()
     if not text.strip():
-        return Problem(what=f"secret '{ref}' is set but empty", fix=_set_fix(ref))
+        return Problem(what=f"secret '{ref}' is set but empty", fix=set_fix(ref))
     allowed = "\r\n" if lines else ""
-    if any((ord(c) < 0x20 or ord(c) == 0x7F) and c not in allowed for c in text):
+    if any(_unsendable(c) and c not in allowed for c in text):
         return Problem(
-            what=f"secret '{ref}' holds a line break or another control character, which no header can carry",
+            what=f"secret '{ref}' holds a line break, another control character or no text, which no header can carry",
             fix=f"store '{ref}' as one line",
         )
     return None
 
 
-def _set_fix(ref: str) -> str:
+def _unsendable(character: str) -> bool:
+    """A control character, or half of one: what was no UTF-8 in the environment or in a login file comes as such."""
+    code = ord(character)
+    return code < 0x20 or code == 0x7F or 0xD800 <= code < 0xE000
+
+
+def set_fix(ref: str) -> str:
+    """What to type so that the secret is there."""
     return (
         f"export {ref}=…\n"
         f'or in host.toml: [secrets] {ref} = {{ command = ["…"] }}\n'
@@ -83,7 +91,7 @@ def _read(source: SecretSource, env: Mapping[str, str]) -> Secret | Problem | No
     if source.env is not None:
         return Secret(env[source.env]) if source.env in env else None
     if source.file is not None:
-        return _from_file(Path(source.file).expanduser())
+        return _from_file(Path(source.file))
     if source.keyring is not None:
         return _from_keyring(source.keyring)
     return _from_command(source.command or (), env)
@@ -91,8 +99,7 @@ def _read(source: SecretSource, env: Mapping[str, str]) -> Secret | Problem | No
 
 def _from_file(path: Path) -> Secret | Problem:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_SECRET + 1)
+        data = read_regular(path.expanduser(), _MAX_SECRET)
         if len(data) > _MAX_SECRET:
             return Problem(
                 what=f"file '{path}' is larger than a secret",
@@ -104,6 +111,8 @@ def _from_file(path: Path) -> Secret | Problem:
             what=f"cannot read '{path}': {e.strerror}",
             fix=f"check host.toml and: ls -l '{path}'",
         )
+    except RuntimeError:  # of expanduser(): nobody is called that
+        return Problem(what=f"'{path}' names no user of this host", fix="check [secrets] in host.toml")
     except UnicodeDecodeError:
         return Problem(
             what=f"file '{path}' is not UTF-8 text",
@@ -169,7 +178,7 @@ def read_tokens(data: bytes) -> dict[str, str]:
 
     try:
         tokens = json.loads(data)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise HostError("tokens.json of the bundle is not JSON", fix="bottlegen build") from e
     if not isinstance(tokens, dict) or not all(isinstance(v, str) for v in tokens.values()):
         raise HostError(

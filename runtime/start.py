@@ -17,9 +17,11 @@ from bottlegen.hostview import HostProvision
 from bottlegen.plan import HOME, MATERIAL
 from bottlegen.providers import PROVIDERS
 from bottlegen.secret import Secret
+from bottlegen.sidecars.material import LEAF_HOSTS
 from bottlegen.sidecars.pipelock import NAME as PIPELOCK
 from runtime import ca, secrets, sidecars, sources
 from runtime.base import Endpoints, Finding, LaunchSpec, MaterialFile, Progress, Run, Runtime
+from runtime.certificates import Certificates
 from runtime.host import Host
 from runtime.rootfs import RootfsStore
 from runtime.sidecars import egress
@@ -29,7 +31,7 @@ from runtime.signals import uninterrupted
 READY_SECONDS = 20.0
 """A sidecar accepts connections within a tenth of a second; this is for a host under load."""
 
-_AGENT = "agent"
+_AGENT, _EGRESS = "agent", "egress"
 
 
 def _now() -> datetime.datetime:
@@ -72,9 +74,12 @@ def gather(bundle: Bundle, host: Host) -> Gathered:
     return Gathered(provision=provision, values=resolved, extra_trust=host.extra_trust())
 
 
-def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> Run:
-    """Bring the bottle up to its agent's gate, and see that it is what the bundle says; on any failure, Ctrl-C
-    included, nothing of it remains."""
+def start(spec: LaunchSpec, runtime: Runtime, host: Host, progress: Progress) -> tuple[Run, Certificates]:
+    """Bring the bottle up to its agent's gate, still shut, and see that it is what the bundle says; on any failure,
+    Ctrl-C included, nothing of it remains.
+
+    Returns what the start came to know, and when the bottle's certificates are good.
+    """
     runtime.check(spec)
     sidecars.check(spec.bundle, host.config.upstream.hosts)
     gathered = gather(spec.bundle, host)
@@ -99,9 +104,11 @@ def _rooted(spec: LaunchSpec, host: Host, progress: Progress) -> LaunchSpec:
     return replace(spec, rootfs=RootfsStore(folder).have(spec.bundle.manifest, spec.rootfs_at, progress))
 
 
-def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> Run:
+def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered) -> tuple[Run, Certificates]:
     names = sidecars.of(spec.bundle)
-    authority = ca.mint(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now())
+    authority = ca.mint(
+        egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now(), together=LEAF_HOSTS, lives=ca.LIVES
+    )
     signer = (
         ca.mint_signer(egress.route_hosts(spec.bundle), bottle=spec.bottle, now=_now()) if PIPELOCK in names else None
     )
@@ -135,7 +142,7 @@ def _bring_up(spec: LaunchSpec, runtime: Runtime, host: Host, gathered: Gathered
         _agent_material(spec, authority.certificate, gathered.provision),
     )
     confirm(runtime.compare(run))
-    return run
+    return run, Certificates(terms=authority.terms)
 
 
 def run_of(spec: LaunchSpec, endpoints: Endpoints, static_hosts: Mapping[str, str], extra_trust: bytes) -> Run:
@@ -219,3 +226,14 @@ def refresh(bundle: Bundle, bottle: str, runtime: Runtime, host: Host) -> tuple[
     if provisioned := _provisioned_files(gathered.provision):
         runtime.place(bottle, _AGENT, provisioned)
     return tuple(sorted(gathered.values))
+
+
+def renew(bundle: Bundle, bottle: str, runtime: Runtime, good: Certificates) -> Certificates:
+    """Replace certificates of which less than a third of their life is left by those of the term that is due.
+
+    Connections that there are go on with what they began with; what is in use now.
+    """
+    due = good.due(_now())
+    if due != good.used:
+        runtime.place(bottle, _EGRESS, egress.certificates(bundle, due))
+    return good.using(due)

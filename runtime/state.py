@@ -53,6 +53,15 @@ class State:
         """What the start of the running bottle came to know: `verify` compares with it."""
         return self.bottle(name) / "run.json"
 
+    @property
+    def audit(self) -> Path:
+        """What ways out did, by bottle and run: it stays when a bottle goes."""
+        return self.root / "audit"
+
+    def certificates(self, name: str) -> Path:
+        """When the running bottle's certificates are good, and which are in use."""
+        return self.bottle(name) / "certificates.json"
+
     def observed_mark(self, name: str) -> Path:
         """Says that the run is observed, and for which profile."""
         return self.bottle(name) / "observe"
@@ -65,9 +74,10 @@ class State:
 
     def forget_run(self, name: str) -> None:
         """Remove what belongs to one run and not to the kept home; a home that nothing was put into goes too."""
-        shutil.rmtree(self.bundle(name), ignore_errors=True)
-        for path in (self.observed_mark(name), self.run(name)):
-            path.unlink(missing_ok=True)
+        for folder in (self.bundle(name), *self.bottle(name).glob(".bundle.*")):  # `up` was killed while it wrote
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.observed_mark(name), self.run(name), *self.bottle(name).glob("*certificates.json*")):
+            file.unlink(missing_ok=True)
         self.drop_empty(name)
 
     def drop_empty(self, name: str) -> None:

@@ -4,21 +4,28 @@ import json
 import os
 import secrets as random_source
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bottlegen.bundle import Bundle, differences, read, write
 from bottlegen.errors import BundleError, RuntimeFailure, UsageError
 from bottlegen.locate import Place, stands_for
 from bottlegen.wording import shown
-from runtime import observe, rootfs, run_record
-from runtime.base import LaunchSpec, Run, Runtime
+from runtime import certificates, observe, rootfs, run_record
+from runtime.audit.runs import Audits
+from runtime.audit.runs import Run as AuditRun
+from runtime.audit.wording import kept
+from runtime.base import LaunchSpec, Recording, Run, Runtime
 from runtime.build import build_place, place_of, with_lines
+from runtime.certificates import Certificates
 from runtime.git_config import submodules
 from runtime.host import Host, this_host
 from runtime.progress import make_progress
 from runtime.registry import choose
 from runtime.reviewed import check_allowed, check_reviewed
+from runtime.revision import commit_of
 from runtime.signals import undoing_on_end, uninterrupted
 from runtime.start import start
 from runtime.state import State, check_bottle_name
@@ -54,6 +61,7 @@ def bring_up(request: UpRequest) -> int:
     if stands_for(request.profile, place):
         print(f"profile '{place.name}' is '{place.profile}', not the one that ships with bottlegen", file=sys.stderr)
     check_allowed(host.config.review.require, dev=request.dev)
+    commit = _soon(lambda: commit_of(place.profile))
     bundle = _bundle_to_run(place, dev=request.dev)
     check_reviewed(host.config.review.require, place, bundle)
     name = check_bottle_name(request.name or place.name)
@@ -62,43 +70,71 @@ def bring_up(request: UpRequest) -> int:
     kept_before = state.bottle(name).exists()
     spec = _spec(request, name, bundle, place, host)
     with undoing_on_end():
+        audit = _audited(spec, state)
+        spec = replace(spec, recording=_recording(audit, commit, host))
         try:
-            run = _start(spec, runtime, host, place)
+            run, good = _start(spec, runtime, host, place)
         except BaseException:
+            Audits(state.audit).drop(audit)  # no agent ran
             if not kept_before:  # else the folders may be those of a bottle that runs under this name
                 state.drop_empty(name)
             raise
         observed = place.profile if request.observe else None
         if not request.detach:
-            return _stay(run, runtime, state, observed)
-        _let_go(run, runtime, state, observed)
+            return _stay(run, runtime, state, observed, good)
+        _let_go(run, runtime, state, observed, good)
     _tell_detached(spec, runtime, as_json=request.as_json)
     return 0
 
 
-def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> Run:
+def _audited(spec: LaunchSpec, state: State) -> AuditRun:
+    """The folder for this run's audit, where no agent is: one that could write it would be its own witness."""
+    if spec.workspace and state.audit.resolve().is_relative_to(spec.workspace.resolve()):
+        raise RuntimeFailure(
+            f"the folder for the audit '{state.audit}' lies in the workspace, so the agent could rewrite it",
+            fix="set XDG_STATE_HOME to a folder elsewhere, or --workspace",
+        )
+    return Audits(state.audit).begin(spec.bottle, spec.session)
+
+
+def _recording(run: AuditRun, commit: Future[str], host: Host) -> Recording:
+    return Recording(folder=run.folder, commit=commit.result(), limit=host.config.audit.run_megabytes * 1024 * 1024)
+
+
+def _soon(work: Callable[[], str]) -> Future[str]:
+    """Four answers of git, which a start need not wait for."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _start(spec: LaunchSpec, runtime: Runtime, host: Host, place: Place) -> tuple[Run, Certificates]:
     try:
         return start(spec, runtime, host, make_progress())
     except RuntimeFailure as e:
         raise RuntimeFailure(with_lines(problem, place) for problem in e.problems) from e
 
 
-def _let_go(run: Run, runtime: Runtime, state: State, observed: Path | None) -> None:
+def _let_go(run: Run, runtime: Runtime, state: State, observed: Path | None, good: Certificates) -> None:
     """Open the agent's gate and leave it running; when that fails, nothing of the bottle stays."""
     spec = run.spec
     try:
-        _write_down(run, state)
-        observe.mark(spec.bottle, observed, state)
+        _remember(run, state, observed, good)
         runtime.release_agent(spec.bottle)
     except BaseException:
         _end(spec, runtime, state)
         raise
 
 
-def _write_down(run: Run, state: State) -> None:
-    """Keep what `refresh` and `verify` need."""
-    write(run.spec.bundle, state.bundle(run.spec.bottle))
-    run_record.save(run, state.run(run.spec.bottle))
+def _remember(run: Run, state: State, observed: Path | None, good: Certificates) -> None:
+    """Write down what later tasks must know of this run."""
+    bottle = run.spec.bottle
+    write(run.spec.bundle, state.bundle(bottle))
+    run_record.save(run, state.run(bottle))
+    certificates.write(state.certificates(bottle), good)
+    observe.mark(bottle, observed, state)
 
 
 def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
@@ -108,16 +144,17 @@ def _end(spec: LaunchSpec, runtime: Runtime, state: State) -> None:
         finally:
             runtime.remove(spec.bottle, session=spec.session)
             state.forget_run(spec.bottle)
+            if spec.recording and (said := kept(AuditRun(spec.recording.folder), always=False)):
+                print(said, file=sys.stderr)
 
 
-def _stay(run: Run, runtime: Runtime, state: State, observed: Path | None) -> int:
+def _stay(run: Run, runtime: Runtime, state: State, observed: Path | None, good: Certificates) -> int:
     """Be the agent's terminal until it ends or is left; then nothing of the bottle stays but its home."""
     spec = run.spec
     left_running = False
     before = submodules(spec.workspace) if spec.workspace else frozenset()
     try:
-        _write_down(run, state)
-        observe.mark(spec.bottle, observed, state)
+        _remember(run, state, observed, good)
         status = runtime.attach(spec.bottle, release=True)
         left_running = status is None
         return status or 0

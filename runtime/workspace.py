@@ -102,6 +102,18 @@ def owned_by_root(folder: Path) -> Problem:
     )
 
 
+def guards(folder: Path) -> list[Path]:
+    """Where `binds` puts guard files in this workspace: for who finds a start that was killed before it named them."""
+    git = folder / ".git"
+    if git.is_symlink() or not git.is_dir():
+        return []
+    try:
+        modules = _git_dirs(git / "modules")
+    except RuntimeFailure:  # too many for a bottle, so there was none
+        return []
+    return [place / "commondir" for place in (git, *modules)]
+
+
 def remove_guards(sources: list[Path]) -> None:
     """Take back the guard files at `sources`; anything that does not hold exactly the guard's text stays."""
     for path in sources:

@@ -196,3 +196,20 @@ def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
     monkeypatch.delenv("BOTTLEGEN_HOST_CONFIG", raising=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Attempts by category and runtime, and faults, after any run that made some."""
+    reports = [report for several in terminalreporter.stats.values() for report in several]
+    if not any(getattr(report, "user_properties", ()) for report in reports):
+        return
+    from tests.attacks import report as attacks  # late: most runs have nothing for them
+    from tests.faults import tally
+
+    if lines := attacks.found(terminalreporter.stats):
+        terminalreporter.section("attacks")
+        terminalreporter.write_line(attacks.table(lines))
+    if found := [*tally.lines(reports)]:
+        terminalreporter.section("faults")
+        for line in found:
+            terminalreporter.write_line(line)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, Credential, ProvisionPlan
-from bottlegen.providers import amp, claude, codex, copilot, gemini, opencode, pi, qwen, shell
+from bottlegen.providers import aider, amp, claude, codex, copilot, gemini, opencode, openhands, pi, qwen, shell
 
 
 class Provider(Protocol):
@@ -38,4 +38,6 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "copilot": copilot,
     "amp": amp,
     "pi": pi,
+    "aider": aider,
+    "openhands": openhands,
 }

@@ -122,6 +122,7 @@ def provision_host(token_refs: frozenset[str], host: HostView) -> HostProvision:
     return HostProvision(
         env=((CODEX_HOST_CREDENTIAL_TOKEN_REF, login.access_token),),
         files=(AgentFile(path=".codex/auth.json", content=_dummy_auth(login)),),
+        expires=((CODEX_HOST_CREDENTIAL_TOKEN_REF, login.expires),),
     )
 
 

@@ -75,5 +75,6 @@ def provision_host(token_refs: frozenset[str], host: HostView) -> HostProvision:
     file = LoginFile(path=path, what="Google login of Gemini CLI", fix=_FIX)
     document = file.read(host)
     token = file.secret(document.get("access_token"))
-    file.lasts(document.get("expiry_date"), host.now, EXPIRY_MARGIN)
-    return HostProvision(env=((GEMINI_HOST_CREDENTIAL_TOKEN_REF, token),))
+    ends = file.lasts(document.get("expiry_date"), host.now, EXPIRY_MARGIN)
+    ref = GEMINI_HOST_CREDENTIAL_TOKEN_REF
+    return HostProvision(env=((ref, token),), expires=((ref, ends),))

@@ -24,7 +24,7 @@ _ROUTE_HOST = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteCo
 _URL = f"http://{NAME}:{PORT}"
 
 
-def listener(profile: str, routes: RouteSet, *, chained: bool) -> Json:
+def listener(profile: str, routes: RouteSet, *, chained: bool, queries: bool) -> Json:
     """The door of plain HTTP: only who asks for cred-proxy by name, below a path that there is, gets anywhere."""
     used = {route.slot for route in routes.tokens}
     refused = {
@@ -46,6 +46,7 @@ def listener(profile: str, routes: RouteSet, *, chained: bool) -> Json:
             router(),
         ],
         hosts=hosts,
+        judged=True,
         # `/npm/../gh-api/` is what it says; an encoded slash belongs to the name of an npm package.
         paths={
             "normalize_path": True,
@@ -53,6 +54,7 @@ def listener(profile: str, routes: RouteSet, *, chained: bool) -> Json:
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         },
         replies=local_replies(restricts_paths=False),
+        queries=queries,
     )
     return {"name": NAME, "address": listening_on(PORT), "filter_chains": [{"filters": [manager]}]}
 

@@ -33,18 +33,19 @@ _RE2_PROGRAM = 100_000
 """The default of 100 instructions refuses ordinary paths; routes keep each expression near a kilobyte."""
 
 
-def render(profile_name: str, routes: RouteSet, *, chained: bool = False) -> bytes:
+def render(profile_name: str, routes: RouteSet, *, chained: bool = False, queries: bool = False) -> bytes:
     """The complete Envoy bootstrap. `profile_name` stands in the answers to refused requests.
 
-    `chained` when pipelock stands behind it: then that is the only way out, and resolves names.
+    `chained` when pipelock stands behind it: then that is the only way out, and resolves names. `queries` when audit
+    lines hold the query too.
     """
     unread = pipelock.injected_headers(routes) if chained else None
     ports = sorted({rules.port for rules in routes.hosts})
     listeners = [connect_listener(profile_name, routes)]
     if 443 in ports:
         listeners.append(transparent_listener())
-    listeners += [inner_listener(profile_name, port, routes, unread) for port in ports]
-    listeners += [cred_proxy.listener(profile_name, routes, chained=chained)] if routes.tokens else []
+    listeners += [inner_listener(profile_name, port, routes, unread, queries=queries) for port in ports]
+    listeners += [cred_proxy.listener(profile_name, routes, chained=chained, queries=queries)] if routes.tokens else []
     listeners += hops(routes) if chained else []
     return canonical_json(
         {
@@ -103,14 +104,16 @@ def _internal_listeners() -> Json:
 
 def prepare(profile: Profile, routes: RouteSet, pins: Pins) -> SidecarPlan:
     """Every bottle has this sidecar, also one without routes: it is what says no."""
-    chained = profile.inspection is not None
+    chained, queries = profile.inspection is not None, profile.audit_queries
     return SidecarPlan(
         name="egress",
         image=Image(context="images/egress", base=pins.base, artifacts=pins.artifacts("envoy")),
         command=("envoy", *ARGUMENTS),
         files=(),
         routed=lambda: (
-            RenderedFile(path="sidecars/egress/envoy.json", data=render(profile.name, routes, chained=chained)),
+            RenderedFile(
+                path="sidecars/egress/envoy.json", data=render(profile.name, routes, chained=chained, queries=queries)
+            ),
             RenderedFile(path="routes.json", data=routes_json(routes), mode=0o600),
             *([cred_proxy.routes_file(routes)] if routes.tokens else []),
         ),

@@ -25,7 +25,7 @@ from bottlegen.sidecars.envoy_types import (
     router,
 )
 from bottlegen.sidecars.envoy_upstream import dns_cache
-from bottlegen.sidecars.material import leaf_chain, leaf_key, token_file
+from bottlegen.sidecars.material import leaf_file, leaf_parts, leaf_secret, token_file
 
 _HOP_HEADERS = ("forwarded", "proxy-authorization", "via")
 _OVERRIDE_HEADERS = (
@@ -43,50 +43,61 @@ def inner_name(port: int) -> str:
     return f"inner_{port}"
 
 
-def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
+def inner_listener(profile: str, port: int, routes: RouteSet, unread: tuple[str, ...] | None, *, queries: bool) -> Json:
     """The listener for one port: a tunnel to another port never gets here, whatever server name it then sends."""
-    chains = [_chain(profile, rules, routes, unread) for rules in routes.hosts if rules.port == port]
+    parts = leaf_parts(rules.host for rules in routes.hosts)
+    mine = [rules for rules in routes.hosts if rules.port == port]
     return {
         "name": inner_name(port),
         "internal_listener": {},
         "listener_filters_timeout": "10s",
         "access_log": [unmatched_log()],
         "listener_filters": [extension("envoy.filters.listener.tls_inspector", TLS_INSPECTOR)],
-        "filter_chains": chains,
+        "filter_chains": [
+            _chain(rules, _manager(profile, rules, routes, unread, queries=queries), parts[rules.host])
+            for rules in mine
+        ],
     }
 
 
-def _chain(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
-    certificate = {
-        "certificate_chain": {"filename": leaf_chain(rules.host)},
-        "private_key": {"filename": leaf_key(rules.host)},
-    }
+def _chain(rules: HostRules, manager: Json, part: int) -> Json:
     tls = {
         "alpn_protocols": ["h2", "http/1.1"],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [certificate],
+        "tls_certificate_sds_secret_configs": [_watched(leaf_secret(part), leaf_file(part))],
     }
     return {
         "name": f"{rules.host}:{rules.port}",
         "filter_chain_match": {"server_names": [rules.host]},
         "transport_socket_connect_timeout": "10s",
         "transport_socket": extension("envoy.transport_sockets.tls", TLS_DOWNSTREAM, common_tls_context=tls),
-        "filters": [_manager(profile, rules, routes, unread)],
+        "filters": [manager],
     }
 
 
-def _manager(profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None) -> Json:
+def _manager(
+    profile: str, rules: HostRules, routes: RouteSet, unread: tuple[str, ...] | None, *, queries: bool
+) -> Json:
     return connection_manager(
         "inner",
         filters=_filters(rules, routes.slots, resolves=unread is None),
         hosts=virtual_hosts(profile, rules, routes, unread),
         paths=_path_handling(rules),
         replies=local_replies(restricts_paths=rules.restricts_paths),
+        queries=queries,
+        judged=_judges(rules) or any(rule.slot for rule in rules.rules),
     )
 
 
-def connection_manager(name: str, *, filters: list[Json], hosts: list[Json], paths: Json, replies: Json) -> Json:
-    """What every connection of the agent's is held to, whatever it may then ask for."""
+def connection_manager(
+    name: str, *, filters: list[Json], hosts: list[Json], paths: Json, replies: Json, judged: bool, queries: bool
+) -> Json:
+    """What every connection of the agent's is held to, whatever it may then ask for.
+
+    `judged` where a header is removed or replaced: servers behind CGI, WSGI and the like read '_' in its name as '-'
+    (RFC 3875 4.1.18), so what is spelled so is dropped there, as nginx does everywhere.
+    """
+    spelling: Json = {"headers_with_underscores_action": "DROP_HEADER"} if judged else {}
     return extension(
         "envoy.filters.network.http_connection_manager",
         CONNECTION_MANAGER,
@@ -101,9 +112,9 @@ def connection_manager(name: str, *, filters: list[Json], hosts: list[Json], pat
         # Bounds on slow clients that leave silent streams alone: headers must come, bodies may take their time.
         request_headers_timeout="10s",
         stream_idle_timeout="0s",
-        common_http_protocol_options={"idle_timeout": "600s", "max_headers_count": 200},
+        common_http_protocol_options={"idle_timeout": "600s", "max_headers_count": 200, **spelling},
         max_request_headers_kb=96,
-        access_log=[http_log("request")],
+        access_log=[http_log("request", queries=queries)],
         http_filters=filters,
         local_reply_config=replies,
         route_config={"virtual_hosts": hosts},
@@ -124,11 +135,15 @@ def _path_handling(rules: HostRules) -> Json:
 def _filters(rules: HostRules, slots: tuple[Slot, ...], *, resolves: bool) -> list[Json]:
     used = {rule.slot for rule in rules.rules}
     return [
-        header_filter(judged=rules.restricts_paths or rules.restricts_methods),
+        header_filter(judged=_judges(rules)),
         *(injector(slot) for slot in slots if slot.name in used),
         *([resolver()] if resolves else []),  # else pipelock does
         router(),
     ]
+
+
+def _judges(rules: HostRules) -> bool:
+    return rules.restricts_paths or rules.restricts_methods
 
 
 def resolver() -> Json:
@@ -150,9 +165,14 @@ def header_filter(*, judged: bool) -> Json:
 def injector(slot: Slot) -> Json:
     """Off until a route turns it on by name; refuses with 401 while its secret is missing or empty."""
     prefix = {"header_value_prefix": f"{slot.scheme} "} if slot.scheme else {}
-    secret = {"name": slot.name, "sds_config": {"path_config_source": {"path": token_file(slot.name)}}}
+    secret = _watched(slot.name, token_file(slot.name))
     credential = extension(
         "envoy.http.injected_credentials.generic", GENERIC_CREDENTIAL, header=slot.header, credential=secret, **prefix
     )
     injector = extension(slot.name, CREDENTIAL_INJECTOR, overwrite=True, credential=credential)
     return {**injector, "disabled": True}
+
+
+def _watched(name: str, path: str) -> Json:
+    """A secret in a file of its own, which is used anew whenever another file takes its place."""
+    return {"name": name, "sds_config": {"path_config_source": {"path": path}}}

@@ -1,7 +1,7 @@
 """Audit lines: one JSON object per request, tunnel and failed handshake, made of fields that no credential can enter.
 
-No header but Host, no query and no body is ever logged. `decision` is the policy's word; a request refused before a
-route was chosen (a malformed path, say) has null there and its reason in `details`.
+No header but Host and no body is ever logged, and a query where the profile asks for it. `decision` is the policy's
+word; a request refused before a route was chosen (a malformed path, say) has null there and its reason in `details`.
 """
 
 from functools import cache
@@ -39,10 +39,15 @@ _HTTP = {
 }
 
 
+_QUERY = {"target": "%PATH(WQ):4000%"}
+
+
 @cache
-def http_log(event: str) -> Json:
-    """Logger of a connection manager; `event` is `connect` for tunnels and `request` for what goes through them."""
-    return Fixed(_logger({**_COMMON, **_HTTP, "event": event}))
+def http_log(event: str, *, queries: bool = False) -> Json:
+    """Logger of a connection manager; `event` is `connect` for tunnels and `request` for what goes through them.
+
+    With `queries` also the path with its query, as `target`."""
+    return Fixed(_logger({**_COMMON, **_HTTP, **(_QUERY if queries else {}), "event": event}))
 
 
 def unmatched_log() -> Json:

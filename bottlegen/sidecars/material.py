@@ -1,5 +1,7 @@
 """Where the egress sidecar finds what exists only at start; nothing here outlives the sidecar's memory."""
 
+from collections.abc import Iterable
+
 BASE = "/run/egress"
 """Memory-backed directory of the sidecar. A runtime without mounts of its own moves it with `specialise`."""
 
@@ -13,17 +15,33 @@ NOWHERE = "192.0.2.1"
 """Where pipelock would be (RFC 5737: an address of nobody), until a start says where it is."""
 
 
-def leaf_name(host: str) -> str:
-    """The file stem of a host's certificate: `*.example.org` is stored as `_wildcard.example.org`."""
-    return "_wildcard" + host[1:] if host.startswith("*.") else host
+LEAF_HOSTS = 50
+"""Host patterns that share one leaf certificate. With one each, the files that Envoy watches would soon use up what
+Linux grants (see `token_file`), and clients bound the work of checking one leaf's names against the CA's constraints
+(Go and webpki: 250,000 comparisons of a name and a constraint)."""
 
 
-def leaf_chain(host: str) -> str:
-    return f"{BASE}/tls/{leaf_name(host)}.pem"
+def leaf_parts(hosts: Iterable[str]) -> dict[str, int]:
+    """For each host pattern of the routes the number of the leaf that serves it."""
+    return {host: number // LEAF_HOSTS for number, host in enumerate(sorted(set(hosts)))}
 
 
-def leaf_key(host: str) -> str:
-    return f"{BASE}/tls/{leaf_name(host)}.key"
+def leaf_secret(part: int) -> str:
+    """What Envoy calls the leaf."""
+    return f"leaf-{part}"
+
+
+def leaf_file(part: int) -> str:
+    """Says which term's certificate is in use: Envoy watches it, two inotify instances for each leaf."""
+    return f"{BASE}/tls/{part}.json"
+
+
+def leaf_chain(part: int, term: int) -> str:
+    return f"{BASE}/tls/{part}-{term}.pem"
+
+
+def leaf_key(part: int, term: int) -> str:
+    return f"{BASE}/tls/{part}-{term}.key"
 
 
 def token_file(slot: str) -> str:

@@ -52,7 +52,7 @@ class Binaries:
         from runtime.locking import locked
 
         store = self._store()
-        archives = [(artifact, _fetch(store, artifact, progress)) for artifact in artifacts]
+        archives = store.fetch_all(artifacts, progress)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with locked(self._folder):
@@ -64,8 +64,8 @@ class Binaries:
                     for folder in (new, new / "agent", new / "agent" / "bin"):
                         folder.mkdir()
                         folder.chmod(0o755)  # the agent may be another user than the one whose umask this is
-                    for artifact, archive in archives:
-                        _extract(artifact, archive, new, progress)
+                    for artifact in artifacts:
+                        _extract(artifact, archives[artifact.integrity], new, progress)
                     for file in files:
                         with _new_file(new, file.path, executable=bool(file.mode & 0o100)) as out:
                             out.write(file.data)
@@ -81,14 +81,9 @@ class Binaries:
             shutil.rmtree(left)
 
 
-def _fetch(store: ArtifactStore, artifact: ArtifactSpec, progress: Progress) -> Path:
-    with progress.step(f"download {artifact.filename}") as step:
-        return store.fetch(artifact, step)
-
-
 def _extract(artifact: ArtifactSpec, archive: Path, new: Path, progress: Progress) -> None:
     with progress.step(f"unpack {artifact.filename}"):
-        for member in members(archive, artifact.members):
+        for member in members(archive, artifact.members, artifact.layout):
             with _new_file(new, member.path, executable=member.executable) as out:
                 shutil.copyfileobj(member.stream, out, 1 << 20)
 
@@ -119,6 +114,7 @@ def _name(artifacts: _Artifacts, files: _Files) -> str:
     digest = hashlib.sha256()
     for artifact in sorted(artifacts, key=lambda artifact: (artifact.filename, artifact.integrity)):
         digest.update(f"{artifact.integrity}\0{sorted(artifact.members.items())}\0".encode())
+        digest.update(artifact.layout.encode() if artifact.layout != "plain" else b"")
     for file in files:
         digest.update(f"{file.path}\0{file.mode:o}\0{len(file.data)}\0".encode() + file.data)
     return digest.hexdigest()

@@ -2,8 +2,9 @@
 
 import json
 import os
+import select
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from runtime.bubblewrap.inside import frames, placing
 SOCKET = "control"
 _DETACH = b"\x10\x11"
 """Ctrl-P, Ctrl-Q."""
+_LOOK = 0.2
 
 
 def listen(folder: Path) -> socket.socket:
@@ -57,17 +59,31 @@ def call(folder: Path, request: Mapping[str, Any]) -> socket.socket:
     return stream
 
 
-def place(folder: Path, files: Sequence[MaterialFile], *, release: bool = False) -> None:
-    """Hand files to a first process, and open its gate with `release`; RuntimeFailure says why it did not."""
+def place(
+    folder: Path, files: Sequence[MaterialFile], *, release: bool = False, held: Callable[[], bool] = lambda: True
+) -> None:
+    """Hand files to a first process, and open its gate with `release`; RuntimeFailure says why it did not.
+
+    `held` tells whether somebody holds the service still: one whose keeper was killed as it began may
+    leave a process that keeps the socket open and never answers.
+    """
     with call(folder, {"do": "place", "release": release}) as stream:
         with suppress(BrokenPipeError):  # it has seen enough, and its answer says why
             for file in files:
                 stream.sendall(frames.frame(frames.FILE, placing.packed(file.path, file.mode, file.data)))
             stream.sendall(frames.frame(frames.END))
-        answer = frames.receive(stream)
+        answer = frames.receive(stream) if _answers(stream, held) else None
     said = json.loads(answer[1])["said"] if answer else "it ended"
     if said:
         raise RuntimeFailure(f"service '{folder.name}' took no material: {said}", fix="bottlegen down, then up")
+
+
+def _answers(stream: socket.socket, held: Callable[[], bool]) -> bool:
+    """Wait for the first byte, or the end of `stream`, for as long as the service is held."""
+    while not select.select([stream], [], [], _LOOK)[0]:
+        if not held():
+            return bool(select.select([stream], [], [], 0)[0])
+    return True
 
 
 def read(folder: Path, path: str) -> bytes:

@@ -3,6 +3,7 @@
 It takes its order from its folder and needs nothing else. When it ends, the service ends: nothing runs unheld.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -13,9 +14,12 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.audit.writer import Writer
 
 LISTENER, FILTER, INFO, DOORS = 60, 61, 62, 63
 """File descriptors that the order's command line counts on, above any that are open here; every door has one from
@@ -27,6 +31,8 @@ _SET_FLAGS, _UP = 0x8914, 1
 
 _LOG_BYTES = 32 * 1024 * 1024
 _CHUNK = 65536
+_TICK = 1000
+"""Milliseconds until the audit's writer is asked what time brings, where it has something to come back for."""
 
 
 def identity(pid: int) -> dict[str, Any]:
@@ -52,10 +58,15 @@ class Log:
         self._file = path.open("ab", buffering=0)
 
     def write(self, data: bytes) -> None:
+        """As far as there is room: this is for people who look, and no reason to end what they look at."""
+        with contextlib.suppress(OSError):
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         if self._file.tell() + len(data) > _LOG_BYTES:
-            self._file.close()
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-            self._file = self._path.open("ab", buffering=0)
+            full, self._file = self._file, self._path.open("ab", buffering=0)
+            full.close()
         self._file.write(data)
 
 
@@ -87,26 +98,69 @@ def keep(folder: Path, order: Mapping[str, Any]) -> None:
             write(folder / "running", running)
         except FileNotFoundError:
             pass  # over already
-    assert child.stdout is not None
-    _copy(child.stdout.fileno(), child.pid, Log(folder / "log"))
-    write(folder / "exit", child.wait() & 0xFF)
+    if order["audit"]:
+        _audited(child, folder, order["audit"])
+    else:
+        _copy(child, Log(folder / "log").write)
+    with contextlib.suppress(OSError):  # without this note it counts as dead, which is no better
+        write(folder / "exit", child.wait() & 0xFF)
 
 
-def _copy(output: int, pid: int, log: Log) -> None:
-    """Write down what is printed, until the process `pid` ends: it is bwrap, and its end alone does not always end what
+def _audited(child: "subprocess.Popen[bytes]", folder: Path, told: Mapping[str, Any]) -> None:
+    """Also write the audit of what the service decides, whose way out is closed when that fails."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from runtime.audit.writer import Failed, Order, Writer
+
+    lock = os.open(Path(told["folder"], "writing"), os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    log, writer = Log(folder / "log"), Writer(Order(**told))
+
+    def take(data: bytes) -> None:
+        log.write(data)
+        if not told["tail"]:
+            writer.feed(data)
+
+    try:
+        writer.begin()
+        _copy(child, take, writer)
+        writer.end()
+    except Failed as e:
+        child.kill()
+        log.write(f"the way out is closed, as the audit cannot be written: {e}\n".encode())
+        _close_others(folder)
+        writer.end("closed", str(e))
+
+
+def _close_others(folder: Path) -> None:
+    """End the bottle's other sidecars: none is a way out that nobody writes about."""
+    for path in folder.parent.iterdir():
+        if path.name in ("agent", folder.name):
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            held = json.loads((path / "running").read_text())[1]
+            if identity(held["pid"]) == held:
+                os.kill(held["pid"], signal.SIGKILL)
+
+
+def _copy(child: "subprocess.Popen[bytes]", take: Callable[[bytes], None], writer: "Writer | None" = None) -> None:
+    """Take down what is printed, until the process ends: it is bwrap, and its end alone does not always end what
     it has started, while the end of this keeper does."""
+    assert child.stdout is not None
+    output = child.stdout.fileno()
     os.set_blocking(output, False)
     poll = select.poll()
     poll.register(output, select.POLLIN)
-    poll.register(os.pidfd_open(pid), select.POLLIN)
+    poll.register(os.pidfd_open(child.pid), select.POLLIN)
     while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
+        ready = {descriptor for descriptor, _ in poll.poll(_TICK if writer and writer.waits else None)}
+        if writer:
+            writer.tick()
         try:
             while data := os.read(output, _CHUNK):
-                log.write(data)
+                take(data)
             return
         except BlockingIOError:
-            if ready != {output}:
+            if ready - {output}:
                 return
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bottlegen.manifest import Limits
 from bottlegen.plan import HOME
+from runtime.audit.writer import Order
 from runtime.bubblewrap import cgroup, client, command, keeper
 from runtime.bubblewrap.records import Folder
 from runtime.host import split_address
@@ -69,11 +70,13 @@ def hold(
     *,
     enclosed: bool,
     opened: socket.socket | None = None,
+    audit: Order | None = None,
 ) -> None:
     """Start the keeper, which starts the service; both go on when this process ends.
 
     An enclosed service has a network of its own with nothing in it but `doors`, ports that are open from the start.
-    `opened` is a listening socket of this host's that a service without doors has in their place.
+    `opened` is a listening socket of this host's that a service without doors has in their place. `audit` is what the
+    keeper writes down of what the service prints.
     """
     groups = cgroup.paths(service.group) if cgroup.possible() else []
     (service.path / "groups").write_text(json.dumps(groups))  # first: who removes the bottle must know of them
@@ -88,6 +91,7 @@ def hold(
             "doors": list(doors),
             "enclosed": enclosed,
             "open": opened.fileno() if opened else 0,
+            "audit": audit.document() if audit else None,
             "user": [os.geteuid(), os.getegid()] if os.geteuid() else [],
         }
         (service.path / "order").write_text(json.dumps(order))

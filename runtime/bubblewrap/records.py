@@ -19,6 +19,8 @@ from runtime.bubblewrap.keeper import identity, write
 
 _PATIENCE = 20.0
 _PAUSE = 0.005
+_ENDING = 2.0
+"""Seconds in which a sidecar ends by itself: it takes a twentieth of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Folder:
         """Whether the service is held by a live keeper and has not ended."""
         known = _read(self.service(service) / "running") or []
         return bool(known) and alive(known[0]) and self.exit(service) is None
+
+    def lost(self, service: str) -> bool:
+        """Whether the service had a keeper, and has none now. One that has only just been started is not known yet."""
+        known = _read(self.service(service) / "running") or []
+        return bool(known) and not alive(known[0])
 
     def exit(self, service: str) -> int | None:
         """How the service ended, once it has."""
@@ -69,16 +76,18 @@ def claim(root: Path, bottle: str, told: dict[str, Any]) -> Folder:
     """The bottle's folder, made whole at once; FileExistsError when the name is taken."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = root / f".new-{told['session']}-{os.getpid()}"
-    new.mkdir(mode=0o700)
-    write(new / "bottle.json", told)
-    for network in ("bottle", "chain"):
-        (new / "sockets" / network).mkdir(mode=0o755, parents=True)
-    (new / "services").mkdir()
     try:
+        new.mkdir(mode=0o700)
+        write(new / "bottle.json", told)
+        for network in ("bottle", "chain"):
+            (new / "sockets" / network).mkdir(mode=0o755, parents=True)
+        (new / "services").mkdir()
         new.rename(root / bottle)
     except OSError as e:
-        shutil.rmtree(new)
-        raise FileExistsError(bottle) from e
+        shutil.rmtree(new, ignore_errors=True)
+        if e.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(bottle) from e
+        raise
     return Folder(root / bottle)
 
 
@@ -104,6 +113,7 @@ def _state(pid: int) -> str:
 
 def end(folder: Folder, bottle: str) -> None:
     """Kill the bottle's processes and wait until none is left; RuntimeFailure for one that does not go."""
+    _settle(folder)
     before = time.monotonic()
     while left := [service for service in folder.services() if not _ended(folder.service(service))]:
         if time.monotonic() > before + _PATIENCE:
@@ -111,6 +121,26 @@ def end(folder: Folder, bottle: str) -> None:
                 f"processes of bottle '{bottle}' do not end: {', '.join(left)}", fix=f"bottlegen down --name {bottle}"
             )
         time.sleep(_PAUSE)
+
+
+def _settle(folder: Folder) -> None:
+    """End the agent, then let the sidecars that are audited end by themselves, and their keepers write it down."""
+    if not any(folder.running(service) for service in folder.services() if _is_audited(folder.service(service))):
+        return
+    left = [service for service in folder.services() if _is_audited(folder.service(service))]
+    if "agent" in folder.services():
+        for process in (_read(folder.service("agent") / "running") or [])["agent" in left :]:
+            _kill(process)
+    for service in left:
+        for process in (_read(folder.service(service) / "running") or [])[2:] if service != "agent" else ():
+            _kill(process, signal.SIGTERM)
+    end = time.monotonic() + _ENDING
+    while any(folder.running(service) for service in left) and time.monotonic() < end:
+        time.sleep(_PAUSE)
+
+
+def _is_audited(service: Path) -> bool:
+    return bool((_read(service / "order") or {}).get("audit"))
 
 
 def _ended(service: Path) -> bool:
@@ -137,7 +167,7 @@ def _shut(lock: Path) -> bool:
     return True
 
 
-def _kill(known: dict[str, Any]) -> None:
+def _kill(known: dict[str, Any], number: int = signal.SIGKILL) -> None:
     """By a descriptor of the process, looked at again once it is held: its number cannot be another's by then."""
     try:
         handle = os.pidfd_open(known["pid"])
@@ -147,7 +177,7 @@ def _kill(known: dict[str, Any]) -> None:
     else:
         with suppress(ProcessLookupError):
             if alive(known):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                signal.pidfd_send_signal(handle, number)
         os.close(handle)
     with suppress(ChildProcessError):  # a keeper that this very process had started
         os.waitpid(known["pid"], os.WNOHANG)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bottlegen.errors import Problem, RuntimeFailure
 from runtime import sidecars, terminal, workspace
+from runtime.audit import runs
 from runtime.base import BottleStatus, Endpoints, Finding, LaunchSpec, MaterialFile, Progress, Run, Surroundings
 from runtime.bubblewrap import cgroup, client, command, comparing, launching, orders, records, seccomp, tools
 from runtime.bubblewrap.binaries import Binaries, pinned
@@ -86,10 +87,11 @@ class BubblewrapRuntime:
             "workspace": str(spec.workspace) if spec.workspace else "",
             "ready": orders.ready(spec),
         }
-        try:
-            folder = records.claim(self._root, spec.bottle, told)
-        except FileExistsError as e:
-            raise _taken(spec.bottle) from e
+        with translated(f"begin bottle '{spec.bottle}'"):
+            try:
+                folder = records.claim(self._root, spec.bottle, told)
+            except FileExistsError as e:
+                raise _taken(spec.bottle) from e
         names = sidecars.of(spec.bundle)
         with translated(f"start the sidecars of bottle '{spec.bottle}'"):
             (folder.path / "filter").write_bytes(seccomp.program())
@@ -109,7 +111,7 @@ class BubblewrapRuntime:
         if spec.static_hosts:
             launching.write_hosts(order.service, spec.static_hosts)
         launching.make_own(order.service, *orders.sidecar_user(self.tools), declared.scratch)
-        launching.hold(order.service, order.argv, enclosed=order.enclosed)
+        launching.hold(order.service, order.argv, enclosed=order.enclosed, audit=runs.order(spec, name))
         return f"127.0.0.1:{port}" if port else orders.door(spec, name)
 
     def place(self, bottle: str, service: str, files: Sequence[MaterialFile]) -> None:
@@ -118,7 +120,7 @@ class BubblewrapRuntime:
     def _place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, release: bool) -> None:
         folder = self._folder(bottle)
         try:
-            client.place(folder.service(service), files, release=release)
+            client.place(folder.service(service), files, release=release, held=lambda: not folder.lost(service))
         except OSError as e:
             what = f"service '{service}' of bottle '{bottle}' is not there: {e.strerror}:"
             raise RuntimeFailure(f"{what}\n{_last_lines(folder, service)}", fix="bottlegen down, then up") from e
@@ -292,10 +294,13 @@ def remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
 
 
 def _guards(folder: Folder) -> set[str]:
+    """Those that a bottle's start wrote down, and those of its workspace that it may have made before it could."""
+    place = folder.told().get("workspace", "")
+    here = {str(path) for path in workspace.guards(Path(place))} if place else set()
     try:
-        return set(json.loads((folder.path / "guards").read_text()))
+        return here | set(json.loads((folder.path / "guards").read_text()))
     except (FileNotFoundError, ValueError):
-        return set()
+        return here
 
 
 def _taken(bottle: str) -> RuntimeFailure:

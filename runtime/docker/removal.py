@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from bottlegen.errors import RuntimeFailure
+from runtime.audit.runs import SOURCES
 from runtime.docker import naming
 from runtime.docker.engine import Api, Engine, translated
-from runtime.workspace import remove_guards
+from runtime.workspace import guards, remove_guards
 
 _SETTLED = 1.5
 """Seconds without news after which nothing more comes from a start that was killed: the engine finishes the request it
 has, and a network takes it half a second when it is busy."""
+
+_ENDING = 2.0
+"""Seconds in which a sidecar ends: it takes a twentieth of one."""
 
 _PATIENCE = 60.0
 _PAUSE = 0.1
@@ -60,19 +64,46 @@ def _scan(api: Api, selects: dict[str, list[str]]) -> tuple[Parts, list[dict[str
 def _remove(engine: Engine, parts: Parts) -> None:
     api = engine.api
     containers = parts["containers"]
-    guards = _guards(api, containers) if engine.local else []
+    left = _guards(api, containers, parts["volumes"]) if engine.local else []
+    _settle(api, containers)
     _parallel(lambda part: _gone(api.remove_container, part["Id"], force=True, v=True), containers)
-    remove_guards(guards)
+    remove_guards(left)
     _parallel(lambda part: _remove_network(api, part["Id"]), parts["networks"])
     _parallel(lambda part: _gone(api.remove_volume, part["Name"], force=True), parts["volumes"])
 
 
-def _guards(api: Api, containers: list[dict[str, Any]]) -> list[Path]:
-    """Guard files mounted only by these containers: another bottle on the same workspace still needs its own."""
+def _settle(api: Api, containers: list[dict[str, Any]]) -> None:
+    """End the agent, then let its sidecars end by themselves: what they have decided and not yet said is audit."""
+    from docker.errors import APIError
+
+    running = [part for part in containers if part["State"] == "running"]
+    by_service = {part["Labels"].get(naming.SERVICE, ""): part["Id"] for part in running}
+    if agent := by_service.get(naming.AGENT):
+        with suppress(APIError):  # it has just ended
+            api.kill(agent)
+    said = [by_service[name] for name in SOURCES if name in by_service and name != naming.AGENT]
+    _parallel(lambda part: _end(api, part["Id"]), [{"Id": container} for container in said])
+
+
+def _end(api: Api, container: str) -> None:
+    from docker.errors import APIError
+    from requests.exceptions import RequestException
+
+    with suppress(APIError, RequestException):  # what does not end by itself is removed all the same
+        api.kill(container, signal="SIGTERM")
+        api.wait(container, timeout=_ENDING)
+
+
+def _guards(api: Api, containers: list[dict[str, Any]], volumes: list[dict[str, Any]]) -> list[Path]:
+    """Guard files mounted only by these containers, or not yet by any when a start was killed, as its marker among the
+    volumes tells: another bottle on the same workspace still needs its own."""
     mine = {part["Id"] for part in containers}
     others = [part for part in api.containers(all=True, filters=naming.selects()) if part["Id"] not in mine]
     kept = {mount["Source"] for part in others for mount in part.get("Mounts", ())}
     sources = {mount.get("Source", "") for part in containers for mount in part.get("Mounts", ())}
+    for volume in volumes:
+        if place := (volume.get("Labels") or {}).get(naming.WORKSPACE):
+            sources |= {str(path) for path in guards(Path(place))}
     return [Path(source) for source in sorted(sources - kept) if source.endswith("/commondir")]
 
 

@@ -1,6 +1,7 @@
 """The steps of runtime.base.Runtime through the docker SDK; every object made carries the bottle's labels."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,10 +13,14 @@ from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.plan import HOME
 from runtime import terminal, workspace
 from runtime.artifacts import ArtifactStore
+from runtime.audit import runs
+from runtime.audit.writer import Order
 from runtime.base import BottleStatus, Endpoints, Finding, LaunchSpec, MaterialFile, Progress, Run, Surroundings
 from runtime.docker import comparing, containers, listing, naming, networks, removal, streams, surroundings
 from runtime.docker.build import Images
 from runtime.docker.engine import Engine, connect, translated
+from runtime.docker.holder import READY
+from runtime.docker.holding import Held, Holding
 from runtime.docker.streams import Stream
 from runtime.docker.tarball import pack
 from runtime.images import ImagePlan
@@ -23,7 +28,6 @@ from runtime.service_env import first_port
 
 DETACH_KEYS = "ctrl-p,ctrl-q"
 _PLACE = ("/usr/libexec/bottle/place.sh",)
-_READY = b"bottlegen: ready"
 _RESIZE_TRIES = 10
 _INSTALL = {"runsc": "apt install runsc && runsc install && systemctl restart docker"}
 """How an engine comes to an OCI runtime: https://gvisor.dev/docs/user_guide/quick_start/docker/"""
@@ -49,6 +53,9 @@ class DockerRuntime:
         self._waiting: dict[tuple[str, str], Stream] = {}
         self._begun: dict[tuple[str, str], Stream] = {}
         self._held: dict[str, list[MaterialFile]] = {}
+        self._holding: dict[str, Holding] = {}
+        self._orders: dict[tuple[str, str], Order | None] = {}
+        self._recorded: dict[tuple[str, str], Held] = {}
         self._starts = ThreadPoolExecutor(max_workers=4)
         self._starting: dict[tuple[str, str], Future[None]] = {}
 
@@ -61,11 +68,20 @@ class DockerRuntime:
         self._starts.shutdown()
         for stream in (*self._waiting.values(), *self._begun.values()):
             stream.close()
+        for held in self._recorded.values():
+            held.close()
+        for holding in self._holding.values():
+            holding.close()
         if "engine" in self.__dict__:
             self.engine.api.close()
 
     def check(self, spec: LaunchSpec) -> None:
-        found = [*self._remote_problems(spec), *self._workspace_problems(spec), *self._oci_problems(spec)]
+        found = [
+            *self._remote_problems(spec),
+            *self._audit_problems(spec),
+            *self._workspace_problems(spec),
+            *self._oci_problems(spec),
+        ]
         if found:
             raise RuntimeFailure(found)
 
@@ -79,6 +95,16 @@ class DockerRuntime:
             if folder is not None:
                 what = f"the docker engine is on another machine and cannot see '{folder}'"
                 yield Problem(what=what, where=Where(file=spec.bundle.manifest.name, field=field), fix=fix)
+
+    def _audit_problems(self, spec: LaunchSpec) -> Iterator[Problem]:
+        if spec.recording is None or self.engine.plain:
+            return
+        what = "the audit cannot be written here: the connection to the docker engine is encrypted in one process"
+        if spec.bundle.manifest.audit.on_failure == "warn":
+            print(f"warning: {what}", file=sys.stderr)
+            return
+        where = Where(file=spec.bundle.manifest.name, field="on_audit_failure")
+        yield Problem(what=what, where=where, fix='on_audit_failure = "warn", or DOCKER_HOST with a plain socket')
 
     def _workspace_problems(self, spec: LaunchSpec) -> Iterator[Problem]:
         if spec.workspace is None:
@@ -110,7 +136,8 @@ class DockerRuntime:
                 raise _taken(spec.bottle)
         try:
             with translated(f"begin bottle '{spec.bottle}'"):
-                api.create_volume(naming.marker(spec.bottle, spec.session), labels=naming.labels(spec))
+                place = {naming.WORKSPACE: str(spec.workspace)} if spec.workspace else {}
+                api.create_volume(naming.marker(spec.bottle, spec.session), labels=naming.labels(spec) | place)
             return self._create(spec)
         except BaseException:
             self._forget(spec.bottle)
@@ -120,6 +147,9 @@ class DockerRuntime:
     def _create(self, spec: LaunchSpec) -> Endpoints:
         networks.create(self.engine, spec)
         sidecars = [name for name in spec.bundle.manifest.services if name != naming.AGENT]
+        if spec.recording and self.engine.plain:
+            self._holding[spec.bottle] = Holding(spec.recording.folder)
+            self._orders |= {(spec.bottle, name): runs.order(spec, name) for name in sidecars}
         with ThreadPoolExecutor(max_workers=4) as pool:
             addresses = dict(zip(sidecars, pool.map(lambda name: self._sidecar(spec, name), sidecars), strict=True))
         self._addresses[spec.bottle] = addresses
@@ -156,10 +186,17 @@ class DockerRuntime:
         if stream is None:
             self._exec_place(bottle, service, files, opens=False)
             return
+        holding, tar = self._holding.get(bottle), pack(files)
         with translated(f"hand its material to service '{service}'"):
-            stream.send(pack(files))
-            stream.end_input()
-        self._begun[bottle, service] = stream
+            stream.send(b"%d %s\n" % (len(tar), b"held" if holding else b"free"))
+            stream.send(tar)
+            if not holding:
+                stream.end_input()
+                self._begun[bottle, service] = stream
+                return
+        held = holding.take(bottle, service, stream, self._orders.pop((bottle, service), None))
+        self._recorded[bottle, service] = held
+        held.recording()
 
     def _exec_place(self, bottle: str, service: str, files: Sequence[MaterialFile], *, opens: bool) -> None:
         api = self.engine.api
@@ -185,12 +222,11 @@ class DockerRuntime:
         if starting := self._starting.pop((bottle, service), None):
             with translated(f"start service '{service}' of bottle '{bottle}'"):
                 starting.result()
-        stream = self._begun.pop((bottle, service), None)
-        if stream is None:  # another process brought it: what was said since is in the log
-            with translated(f"wait for service '{service}'"):
-                stream = streams.attach(api, container, tty=False, stdin=False, output=True, since_start=True)
-        ready = stream.says(_READY, seconds)
-        stream.close()
+        if held := self._recorded.pop((bottle, service), None):
+            ready = held.ready(seconds)
+            held.close()
+        else:
+            ready = self._says_ready(bottle, service, seconds)
         if ready:
             return
         with translated(f"wait for service '{service}'"):
@@ -199,6 +235,16 @@ class DockerRuntime:
         what = f"is not ready after {seconds:g} s" if running else "ended instead of getting ready"
         lines = "\n".join(f"  | {line}" for line in last.splitlines()) or "  | (no output)"
         raise RuntimeFailure(f"service '{service}' of bottle '{bottle}' {what}:\n{lines}", fix="bottlegen up again")
+
+    def _says_ready(self, bottle: str, service: str, seconds: float) -> bool:
+        api, container = self.engine.api, naming.container(bottle, service)
+        stream = self._begun.pop((bottle, service), None)
+        if stream is None:  # another process brought it: what was said since is in the log
+            with translated(f"wait for service '{service}'"):
+                stream = streams.attach(api, container, tty=False, stdin=False, output=True, since_start=True)
+        ready = stream.says(READY, seconds)
+        stream.close()
+        return ready
 
     def create_agent(self, spec: LaunchSpec, names: Sequence[str]) -> None:
         api = self.engine.api
@@ -229,6 +275,8 @@ class DockerRuntime:
 
     def release_agent(self, bottle: str) -> None:
         self._exec_place(bottle, naming.AGENT, self._held.pop(bottle, []), opens=True)
+        if holding := self._holding.pop(bottle, None):
+            holding.close()
 
     def attach(self, bottle: str, *, release: bool) -> int | None:
         api, container = self.engine.api, naming.container(bottle, naming.AGENT)
@@ -304,6 +352,10 @@ class DockerRuntime:
         for kept in (self._waiting, self._begun):
             for key in [key for key in kept if key[0] == bottle]:
                 kept.pop(key).close()
+        for key in [key for key in self._recorded if key[0] == bottle]:
+            self._recorded.pop(key).close()
+        if holding := self._holding.pop(bottle, None):
+            holding.close()
         self._held.pop(bottle, None)
         self._addresses.pop(bottle, None)
 

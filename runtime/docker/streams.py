@@ -46,6 +46,16 @@ class Stream:
             self._socket.settimeout(max(0.001, end - time.monotonic()))
         return False
 
+    def fileno(self) -> int:
+        """The connection itself, for another process; OSError where what it carries is encrypted in this one."""
+        if type(self._socket) is not socket.socket:
+            raise OSError(0, "the connection to the engine is encrypted")
+        return self._socket.fileno()
+
+    def let_go(self) -> None:
+        """Close it here, and leave it open in the process that has it too."""
+        self._response.close()
+
     def close(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

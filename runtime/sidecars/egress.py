@@ -36,12 +36,13 @@ def material(begin: Begin) -> tuple[MaterialFile, ...]:
         file
         for leaf in begin.authority.leaves
         for file in (
-            MaterialFile(path=paths.leaf_chain(leaf.host), mode=0o600, data=leaf.chain),
-            MaterialFile(path=paths.leaf_key(leaf.host), mode=0o600, data=leaf.key),
+            MaterialFile(path=paths.leaf_chain(leaf.part, leaf.term), mode=0o600, data=leaf.chain),
+            MaterialFile(path=paths.leaf_key(leaf.part, leaf.term), mode=0o600, data=leaf.key),
         )
     )
     return (
         *leaves,
+        *certificates(begin.bundle, 0),
         MaterialFile(path=paths.PIPELOCK_CA, mode=0o644, data=inspector),
         *credentials(begin),
         *settings(begin.setting),
@@ -66,4 +67,11 @@ def credentials(held: Held) -> tuple[MaterialFile, ...]:
     """A file for each slot, as Envoy reads and watches them."""
     schemes = {slot.name: slot.scheme for slot in held.bundle.manifest.slots}
     files = egress_config.sds_files(held.values, schemes)
+    return tuple(MaterialFile(path=path, mode=0o600, data=data) for path, data in files.items())
+
+
+def certificates(bundle: Bundle, term: int) -> tuple[MaterialFile, ...]:
+    """The files that say which term's leaves are in use; placed again, they renew what the agent is shown."""
+    parts = -(-len(route_hosts(bundle)) // paths.LEAF_HOSTS)
+    files = egress_config.leaf_files(parts, term)
     return tuple(MaterialFile(path=path, mode=0o600, data=data) for path, data in files.items())

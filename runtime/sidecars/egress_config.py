@@ -17,7 +17,7 @@ from bottlegen.sidecars.cred_proxy import NAME as CRED_PROXY
 from bottlegen.sidecars.envoy_front import ANY_ADDRESS
 from bottlegen.sidecars.envoy_types import RESOLVER
 from bottlegen.sidecars.envoy_upstream import PIPELOCK, UP, UP_H1
-from bottlegen.sidecars.material import BASE, token_file
+from bottlegen.sidecars.material import BASE, leaf_chain, leaf_file, leaf_key, leaf_secret, token_file
 from runtime.host import split_address
 
 Json = dict[str, Any]
@@ -64,6 +64,15 @@ def sds_files(
     }
 
 
+def leaf_files(parts: int, term: int, *, base_dir: str = BASE) -> dict[str, bytes]:
+    """Path and bytes of the file for each leaf that says which term's certificate is in use; replaced whole (rename),
+    it is what new connections are answered with, while those that there are go on."""
+    return {
+        _moved(leaf_file(part), base_dir): canonical_json(_moved(_certificate(part, term), base_dir))
+        for part in range(parts)
+    }
+
+
 def leaf_names(routes_json: bytes) -> tuple[str, ...]:
     """The host patterns that need a certificate, from the bundle's routes.json."""
     return tuple(sorted({route["host"] for route in json.loads(routes_json)["routes"]}))
@@ -74,12 +83,17 @@ def _encoded(value: str, scheme: str) -> str:
 
 
 def _secret(slot: str, value: str) -> bytes:
-    secret = {
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-        "name": slot,
-        "generic_secret": {"secret": {"inline_string": value}},
-    }
-    return canonical_json({"resources": [secret]})
+    return canonical_json(_resource(slot, {"generic_secret": {"secret": {"inline_string": value}}}))
+
+
+def _certificate(part: int, term: int) -> Json:
+    files = {"certificate_chain": leaf_chain(part, term), "private_key": leaf_key(part, term)}
+    return _resource(leaf_secret(part), {"tls_certificate": {key: {"filename": path} for key, path in files.items()}})
+
+
+def _resource(name: str, value: Json) -> Json:
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+    return {"resources": [{"@type": kind, "name": name, **value}]}
 
 
 def _is_folder(address: str) -> bool:

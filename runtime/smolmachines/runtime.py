@@ -18,6 +18,7 @@ from typing import Any
 from bottlegen.errors import Problem, RuntimeFailure, Where
 from bottlegen.plan import EGRESS_ADDRESS, HOME, MATERIAL, PROXY_HOST
 from runtime import workspace
+from runtime.audit import runs
 from runtime.base import BottleStatus, Finding, LaunchSpec, MaterialFile, Progress, Run, Surroundings
 from runtime.bubblewrap import command, inside, launching, orders, seccomp
 from runtime.bubblewrap.inside.preamble import HEAD
@@ -160,7 +161,10 @@ class SmolmachinesRuntime(BubblewrapRuntime):
             launching.begin(order.service)
             launching.tell(order.service, order.launch)
             # bwrap makes the network that encloses it: the listener is this host's.
-            launching.hold(order.service, order.argv, enclosed=False, opened=listener)
+            launching.hold(
+                order.service, order.argv, enclosed=False, opened=listener,
+                audit=runs.order(spec, _AGENT, tail=_denied(folder) / "lines"),
+            )  # fmt: skip
         _await_interceptor(folder, binding.port)
         return binding
 

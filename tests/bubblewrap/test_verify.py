@@ -57,7 +57,7 @@ def run(bundle: Bundle, place: Path, runtime: Any) -> Iterator[Run]:
         terminal_env=(("TERM", "dumb"),),
     )  # fmt: skip
     try:
-        began = start(spec, runtime, HOST, make_progress())
+        began, _ = start(spec, runtime, HOST, make_progress())
         runtime.release_agent(spec.bottle)
         run_record.save(began, place / "run.json")
         yield run_record.load(place / "run.json", spec.bundle)

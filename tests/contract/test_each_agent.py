@@ -49,7 +49,7 @@ def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name
     secret = f"key-{arena.canary}"
     made = bundle.read(GOLDEN / name / "bundle")
     tokens = json.loads(made.data("tokens.json"))
-    arena.secret_env = dict.fromkeys(tokens.values(), secret)
+    arena.secret_env = dict.fromkeys(tokens.values(), secret) | {"XDG_CACHE_HOME": str(CACHE.parent)}
     if "login" in case:
         _log_in(arena, case["login"], secret)
     arena.pretend(expected=_expected(case, secret))
@@ -70,12 +70,12 @@ def test_a_turn_an_empty_search_and_a_start_without_questions(arena: Arena, name
 
 
 def _log_in(arena: Arena, login: dict[str, str], secret: str) -> None:  # noqa: F811
-    """Leave a login in a home of the host's own, beside the machine's downloads."""
+    """Leave a login in a home of the host's own."""
     home = arena.folder / "home"
     path = home / login["path"]
     path.parent.mkdir(parents=True)
     path.write_text(login["content"].replace("SECRET", secret))
-    arena.secret_env |= {"HOME": str(home), "XDG_CACHE_HOME": str(CACHE.parent)}
+    arena.secret_env["HOME"] = str(home)
 
 
 def _expected(case: dict[str, Any], secret: str) -> dict[str, str]:

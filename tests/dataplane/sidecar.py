@@ -17,8 +17,8 @@ from bottlegen.routes import RouteSet
 from bottlegen.secret import Secret
 from bottlegen.sidecars import material
 from bottlegen.sidecars.egress import ARGUMENTS, render
-from runtime.ca import Authority, mint
-from runtime.sidecars.egress_config import sds_files, specialise
+from runtime.ca import LIVES, Authority, Lives, mint
+from runtime.sidecars.egress_config import leaf_files, sds_files, specialise
 from tests.dataplane.upstream import closed_port
 
 PROFILE = "dataplane"
@@ -59,8 +59,11 @@ class Sidecar:
         edit: Edit = lambda config: None,
         pipelock: int = 0,
         inspector: bytes = b"",
+        queries: bool = False,
+        lives: Lives = LIVES,
     ) -> None:
         self.folder = folder
+        self.lives = lives
         self.routes = routes
         self.schemes = {slot.name: slot.scheme for slot in routes.slots}
         self.proxy, self.transparent, self.cred_proxy = closed_port(), closed_port(), closed_port()
@@ -69,7 +72,7 @@ class Sidecar:
         self.put_secrets(secrets)
         self._path(material.PIPELOCK_CA).write_bytes(inspector)
         config = specialise(
-            render(PROFILE, routes, chained=bool(pipelock)),
+            render(PROFILE, routes, chained=bool(pipelock), queries=queries),
             address="127.0.0.1",
             static_hosts=static_hosts,
             base_dir=str(folder),
@@ -83,11 +86,12 @@ class Sidecar:
         for name in ("tls", "sds"):
             (self.folder / name).mkdir()
         hosts = tuple(sorted({rules.host for rules in self.routes.hosts}))
-        minted = authority(hosts)
+        minted = mint(hosts, bottle=BOTTLE, now=now(), together=material.LEAF_HOSTS, lives=self.lives)
         self.ca.write_bytes(minted.certificate)
         for leaf in minted.leaves:
-            self._path(material.leaf_chain(leaf.host)).write_bytes(leaf.chain)
-            self._path(material.leaf_key(leaf.host)).write_bytes(leaf.key)
+            self._path(material.leaf_chain(leaf.part, leaf.term)).write_bytes(leaf.chain)
+            self._path(material.leaf_key(leaf.part, leaf.term)).write_bytes(leaf.key)
+        self.use_term(0)
         self._path(material.UPSTREAM_CA).write_bytes(upstream_ca)
 
     def _path(self, path: str) -> Path:
@@ -107,9 +111,13 @@ class Sidecar:
         """Replace the secrets files as a runtime does: each whole and at once. `values` maps token_ref to value."""
         by_slot = {slot.name: Secret(values.get(slot.token_ref, "")) for slot in self.routes.slots}
         for path, data in sds_files(by_slot, self.schemes, base_dir=str(self.folder)).items():
-            fresh = Path(path + ".new")
-            fresh.write_bytes(data)
-            fresh.rename(path)
+            _replace(Path(path), data)
+
+    def use_term(self, term: int) -> None:
+        """Show clients the leaves of another term from now on, as `refresh` does."""
+        parts = -(-len({rules.host for rules in self.routes.hosts}) // material.LEAF_HOSTS)
+        for path, data in leaf_files(parts, term, base_dir=str(self.folder)).items():
+            _replace(Path(path), data)
 
     def start(self, binary: str) -> None:
         arguments = [str(self._path(argument)) if argument == material.CONFIG else argument for argument in ARGUMENTS]
@@ -142,3 +150,9 @@ class Sidecar:
             if found or time.monotonic() > deadline:
                 return found
             time.sleep(0.05)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(data)
+    fresh.rename(path)

@@ -1,7 +1,11 @@
 """One JSON line per decision, with its reason, and never a credential."""
 
+from collections.abc import Callable
+
 import pytest
 
+from bottlegen.plan import Route
+from bottlegen.routes import compile_routes
 from tests.dataplane.client import Tunnel, curl, get
 from tests.dataplane.conftest import CANARY, World
 from tests.dataplane.sidecar import BOTTLE, BUNDLE, Sidecar
@@ -27,6 +31,16 @@ def test_allowed_request(sidecar: Sidecar) -> None:
     assert line["ms"] >= 0
     assert line["upstream"].startswith("127.0.0.1:")
     assert line["ts"].endswith("Z")
+
+
+def test_a_query_is_written_where_it_is_asked_for(own_sidecar: Callable[..., Sidecar], world: World) -> None:
+    routes = compile_routes((Route(host="open.test", paths=("/else",)),))
+    asking = own_sidecar(routes, upstream_ca=world.trusted.certificate, queries=True)
+    curl(asking, "https://open.test/audit/query?secret=query")
+    line = asking.audit(event="request", path="/audit/query")[0]
+    assert line["target"] == "/audit/query?secret=query"
+    curl(world.sidecar, "https://open.test/audit/query?secret=query")
+    assert "secret=query" not in str(world.sidecar.audit(event="request", path="/audit/query"))
 
 
 def test_denied_path(sidecar: Sidecar) -> None:

@@ -74,6 +74,16 @@ def test_method_cannot_be_overridden_where_it_is_judged(sidecar: Sidecar, host: 
     assert bool(seen.header("x-original-url")) is kept
 
 
+@pytest.mark.parametrize(
+    ("host", "kept"), [("open.test", True), ("methods.test", False), ("api.test", False), ("key.test", False)]
+)
+def test_no_dropped_header_comes_back_in_another_spelling(sidecar: Sidecar, host: str, kept: bool) -> None:
+    """Servers behind CGI or WSGI read '_' in a header's name as '-'; where nothing is dropped, all pass as they are."""
+    own = ("-H", "X_HTTP_Method_Override: DELETE", "-H", "X_Api_Key: mine")
+    seen = curl(sidecar, f"https://{host}/open/a", *own)
+    assert bool(seen.header("x_http_method_override")) is bool(seen.header("x_api_key")) is kept
+
+
 def test_rotation_and_revocation_without_restart(own_sidecar: Callable[..., Sidecar], world: World) -> None:
     sidecar = own_sidecar(
         compile_routes([Route(host="inject.test", auth=BEARER)]),

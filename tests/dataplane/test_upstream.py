@@ -1,14 +1,8 @@
 """Towards the internet: verified names only, public addresses only."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from bottlegen.plan import Route
-from bottlegen.routes import compile_routes
 from tests.dataplane.client import curl
-from tests.dataplane.conftest import World
 from tests.dataplane.sidecar import Sidecar
 
 
@@ -36,29 +30,6 @@ def test_private_address_is_refused(sidecar: Sidecar) -> None:
     )
     line = sidecar.audit(event="request", host="localhost")[-1]
     assert (line["flags"], line["details"]) == ("DF", "dns_resolution_failure{address_denied}")
-
-
-def _reachable_loopback(config: dict[str, Any]) -> None:
-    """Take 127.0.0.0/8 out of the refused ranges, wherever they stand."""
-    found = [config]
-    while found:
-        node = found.pop()
-        if "ranges" in node:
-            node["ranges"] = [entry for entry in node["ranges"] if entry["address_prefix"] != "127.0.0.0"]
-        for value in node.values():
-            found += [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
-
-
-@pytest.mark.parametrize("refused", [True, False])
-def test_address_filter_is_what_refuses(own_sidecar: Callable[..., Sidecar], world: World, refused: bool) -> None:
-    """The control: without the range the very same request arrives, at the port of the route."""
-    port = world.upstream.port
-    sidecar = own_sidecar(
-        compile_routes([Route(host="localhost", port=port)]),
-        upstream_ca=world.trusted.certificate,
-        edit=(lambda config: None) if refused else _reachable_loopback,
-    )
-    assert curl(sidecar, f"https://localhost:{port}/").status == (503 if refused else 200)
 
 
 def test_http2_upstream(sidecar: Sidecar) -> None:

@@ -11,12 +11,16 @@ import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler
 from typing import Any
 
 from runtime.ca import Leaf
 from tests.dataplane.upstream_h2 import serve_h2
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+ASKED = "asked_name"
+"""Where a connection's server name is kept, for handlers that compare it with what is then asked."""
+
 SSE_EVENTS = 4
 SSE_GAP = 0.3
 """Seconds between events: long enough to tell streaming from buffering."""
@@ -27,14 +31,14 @@ class Upstream:
 
     def __init__(
         self, leaves: tuple[Leaf, ...], *, alpn: tuple[str, ...] = ("http/1.1",), default: str = "",
-        handler: "type[Handler] | None" = None,
+        handler: type[BaseRequestHandler] | None = None, address: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self.seen: list[dict[str, Any]] = []
         contexts = {leaf.host: _context(leaf, alpn) for leaf in leaves}
         front = contexts[default or leaves[0].host]
         if not default:
             front.sni_callback = lambda sock, name, _: _choose(sock, name or "", contexts)
-        self._server = _Server(("127.0.0.1", 0), handler or Handler)
+        self._server = _Server((address, 0), handler or Handler)
         self._server.context = front
         self._server.seen = self.seen
         self.port: int = self._server.server_address[1]
@@ -61,6 +65,7 @@ def _context(leaf: Leaf, alpn: tuple[str, ...]) -> ssl.SSLContext:
 
 
 def _choose(sock: ssl.SSLObject | ssl.SSLSocket, name: str, contexts: Mapping[str, ssl.SSLContext]) -> None:
+    setattr(sock, ASKED, name)
     wildcard = "*." + name.partition(".")[2]
     for candidate in (name, wildcard):
         if candidate in contexts:

@@ -54,7 +54,7 @@ def spec(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> LaunchSpec
 def run(spec: LaunchSpec, runtime: DockerRuntime, api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """One bottle for all: whatever is broken is mended again. As a later process knows it: read from its record."""
     try:
-        began = start(spec, runtime, HOST, make_progress())
+        began, _ = start(spec, runtime, HOST, make_progress())
         runtime.release_agent(spec.bottle)
         path = tmp_path_factory.mktemp("record") / "run.json"
         run_record.save(began, path)

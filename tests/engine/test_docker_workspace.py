@@ -18,7 +18,6 @@ from tests.engine.bottle import (
     SpecMaker,
     git,
     launch,
-    launch_in,
     make_folder,
     make_repository,
     make_runtime,
@@ -48,44 +47,6 @@ def test_the_agent_commits_and_the_files_are_the_users(working: Bottle, repo: Pa
     assert (repo / "new.txt").stat().st_uid == repo.stat().st_uid
     assert git(repo, "log", "-1", "--format=%s") == "two\n"
     assert git(repo, "status", "--short") == ""
-
-
-@pytest.mark.parametrize("git_dir", [".git", ".git/modules/lib"])
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "echo x > {git}/hooks/pre-commit",
-        "mkdir {git}/hooks/x",
-        "mv {git}/hooks {git}/old",
-        "rm -r {git}/hooks",
-        "echo x >> {git}/config",
-        "git config --file {git}/config core.fsmonitor evil",
-        "mv {git}/config {git}/old",
-        "cp {git}/HEAD {git}/new && mv -T {git}/new {git}/config",
-        "rm -f {git}/config",
-        "ln -sfT /tmp {git}/hooks",
-        "echo ../evil > {git}/commondir",
-        "rm {git}/commondir",
-        "mv -T {git}/HEAD {git}/commondir",
-        "mv {git} {git}-old",
-        "mkdir /tmp/x && mv {git} /tmp/x",
-    ],
-)
-def test_what_git_on_the_host_would_run_cannot_be_changed(working_shared: Bottle, git_dir: str, attempt: str) -> None:
-    status, output = working_shared.run("sh", "-c", attempt.format(git=git_dir))
-    assert status != 0, output
-    assert any(word in output for word in ("Read-only", "busy", "could not lock", "Permission", "cannot")), output
-
-
-@pytest.fixture(scope="module")
-def working_shared(tmp_path_factory: pytest.TempPathFactory, bundle: Any, api: Any) -> Any:
-    """One bottle for all attempts: each of them must fail and so changes nothing."""
-    folder = make_folder(tmp_path_factory.mktemp("shared") / "work")
-    make_repository(folder)
-    with make_runtime() as runtime:
-        bottle = launch_in(folder, bundle, api, runtime)
-        yield bottle
-        runtime.remove(bottle.name)
 
 
 def test_a_linked_worktree_is_not_led_astray(make_bottle: BottleMaker, repo: Path) -> None:

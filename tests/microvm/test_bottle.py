@@ -9,7 +9,7 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from runtime.bubblewrap import records
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
 from runtime.start import start
+from tests.attacks import attempts, report, run
+from tests.attacks.scene import Scene, fingerprint
 from tests.contract.bottle import Bottle, standard_streams
 from tests.contract.test_contract import (  # noqa: F401 - run here, on a machine that is booted once
     test_a_refusal_names_the_lines_and_is_in_the_audit,
@@ -119,7 +121,7 @@ def launched(name: str, profile: str, runtime: Any, host: Host, **change: Any) -
     }  # fmt: skip
     spec = LaunchSpec(**(values | change))
     begun = time.monotonic()
-    _RUNS[name] = start(spec, runtime, host, make_progress())
+    _RUNS[name], _ = start(spec, runtime, host, make_progress())
     print(f"bottle {name} is at its gate after {time.monotonic() - begun:.1f} s")
     return Bottle(spec=spec, runtime=runtime)
 
@@ -237,6 +239,26 @@ def test_verify_finds_it_as_it_should_be_and_a_sidecar_that_is_not(bottle: Bottl
     for data, wrong in ((config.data + b" ", [("egress", "config")]), (config.data, [])):
         runtime.place(bottle.name, "egress", [MaterialFile(path=config.path, mode=config.mode, data=data)])
         assert [(each.part, each.check) for each in runtime.compare(run) if each.state != "equal"] == wrong
+
+
+@pytest.fixture(scope="module")
+def tried(bottle: Bottle, place: Path, folder: Path) -> Mapping[str, run.Ended]:
+    """All attempts on a microVM at once, for starting a program is slow here."""
+    made = Scene(bottle=bottle, net=None, kind="microvm", folder=place, work=folder, before=fingerprint(folder))
+    begun = time.monotonic()
+    ended = run.run(made, attempts.attempts(attempts.MICROVM))
+    print(f"attempts took {time.monotonic() - begun:.1f} s")
+    return ended
+
+
+@pytest.mark.parametrize(
+    "attempt", [pytest.param(attempt, id=attempt.id) for attempt in attempts.attempts(attempts.MICROVM)]
+)
+def test_attempt(tried: Mapping[str, run.Ended], attempt: attempts.Attempt, record_property: report.Record) -> None:
+    ended, control = tried[attempt.name], tried[attempt.control.name]
+    record_property(report.PROPERTY, report.line(attempt, attempts.MICROVM, ended, control))
+    assert control.through, control
+    assert run.as_expected(attempt, ended), ended
 
 
 def test_only_the_egress_is_reached(bottle: Bottle, provider: PretendProvider) -> None:

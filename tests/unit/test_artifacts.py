@@ -5,7 +5,9 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -244,3 +246,90 @@ def test_an_unreadable_ca_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(gzip.compress(b"no certificate"))
     with pytest.raises(RuntimeFailure, match=f"cannot read certificates from '{tmp_path / 'ca.pem'}'"):
         https.session({"SSL_CERT_FILE": str(tmp_path / "ca.pem")}, None)
+
+
+class _Steps:
+    """Progress that keeps the titles of its steps."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+        self.made = Step()
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        self.titles.append(title)
+        yield self.made
+
+
+def _wheel(number: int, data: bytes) -> ArtifactSpec:
+    return _spec("pypi", f"p{number}", _sri(data, "sha256")).model_copy(
+        update={"filename": f"p{number}-1-py3-none-any.whl", "layout": "wheel"}
+    )
+
+
+def _pages(request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+    """A page for each package, and its one file, which holds its name."""
+    package = str(request.url).rstrip("/").rpartition("/")[2].partition("-")[0]
+    if str(request.url).endswith(".whl"):
+        return 200, {"Content-Length": str(len(package))}, package.encode()
+    page = {"files": [{"filename": f"{package}-1-py3-none-any.whl", "url": f"https://x/{package}-1-py3-none-any.whl"}]}
+    return 200, {}, json.dumps(page).encode()
+
+
+def test_wheels_come_several_at_a_time_and_as_one_step(serve: Callable[[Answer], Registry], tmp_path: Path) -> None:
+    serve(_pages)
+    specs = [_wheel(number, f"p{number}".encode()) for number in range(20)]
+    steps = _Steps()
+    found = ArtifactStore(tmp_path, {}).fetch_all(specs, steps)
+    assert steps.titles == ["download 20 Python packages"]
+    assert steps.made.advanced == [(done, 20) for done in range(1, 21)]
+    assert {path.read_bytes() for path in found.values()} == {f"p{number}".encode() for number in range(20)}
+
+
+def test_one_wheel_with_other_bytes_ends_it(serve: Callable[[Answer], Registry], tmp_path: Path) -> None:
+    serve(_pages)
+    specs = [_wheel(number, b"other" if number == 7 else f"p{number}".encode()) for number in range(20)]
+    with pytest.raises(RuntimeFailure, match=r"'p7-1-py3-none-any\.whl' is not the pinned file"):
+        ArtifactStore(tmp_path, {}).fetch_all(specs, _Steps())
+
+
+def _module(*files: tuple[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+H1 = "h1:xa1xwkNAbUwNNtozP5sH/WXh+PcRhl+RGyOpTTqYa7s="
+"""What `go mod verify`'s own dirhash.HashZip says of an archive with these two files."""
+
+FILES = (("m.example/a@v1.0.0/go.mod", b"module m.example/a\n"), ("m.example/a@v1.0.0/B.go", b"package a\n"))
+
+
+@pytest.mark.parametrize("files", [FILES, FILES[::-1]], ids=["in one order", "in another"])
+def test_a_module_s_archive_is_held_to_go_s_hash(
+    serve: Callable[[Answer], Registry], tmp_path: Path, files: tuple[tuple[str, bytes], ...]
+) -> None:
+    registry = serve(lambda _: (200, {}, _module(*files)))
+    spec = _spec("gomod", "m.example/A", H1).model_copy(update={"filename": "v1.0.0"})
+    path = ArtifactStore(tmp_path, {"GOPROXY": "off,https://go.example/"}).fetch(spec, Step())
+    assert registry.requests[0].url == "https://go.example/m.example/!a/@v/v1.0.0.zip"
+    assert zipfile.is_zipfile(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _module(*FILES[:1]),
+        _module(FILES[0], ("m.example/a@v1.0.0/B.go", b"package b\n")),
+        _module(*FILES, ("m.example/a@v1.0.0/C.go", b"")),
+        b"no archive",
+    ],
+)
+def test_another_module_is_refused(serve: Callable[[Answer], Registry], tmp_path: Path, data: bytes) -> None:
+    serve(lambda _: (200, {}, data))
+    spec = _spec("gomod", "m.example/a", H1).model_copy(update={"filename": "v1.0.0"})
+    with pytest.raises(RuntimeFailure, match=r"'v1\.0\.0' is not the pinned file"):
+        ArtifactStore(tmp_path, {}).fetch(spec, Step())
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name.startswith("v1")] == []

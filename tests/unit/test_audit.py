@@ -1,6 +1,6 @@
 """Audit lines as people see them: the agent's words stay words."""
 
-from runtime.audit import lines, summary, together
+from runtime.audit.lines import lines, summary, together
 
 
 def test_a_name_cannot_move_the_cursor_or_start_a_line() -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from bottlegen import bundle
 from bottlegen.bundle import assemble, differences, read, write
 from bottlegen.errors import BundleError
-from bottlegen.manifest import Manifest, WorkspaceSpec
+from bottlegen.manifest import AuditSpec, Manifest, WorkspaceSpec
 from bottlegen.plan import RenderedFile
 from bottlegen.render import canonical_json
 
@@ -22,6 +23,7 @@ EMPTY = Manifest(
     runtime="auto",
     isolation="container",
     home="kept",
+    audit=AuditSpec(on_failure="block", queries=False),
     workspace=WorkspaceSpec(mode="bind", source=".", path="/workspace", read_only=[".git/hooks"]),
     services={},
     slots=[],
@@ -222,7 +224,7 @@ def test_broken_manifest(place, data):
 
 def test_manifest_of_another_format(place):
     rewrite_manifest(place, format=1)
-    assert complaints(place) == ["unreadable manifest: format: Input should be 2 or 3"]
+    assert complaints(place) == ["unreadable manifest: format: Input should be 2, 3 or 4"]
 
 
 def test_manifest_of_a_higher_format_than_it_needs(place):
@@ -230,6 +232,33 @@ def test_manifest_of_a_higher_format_than_it_needs(place):
     rewrite_manifest(place, format=3)
     what = "unreadable manifest: Value error, format 3 is for bundles with a rootfs, and for these alone"
     assert complaints(place) == [what]
+
+
+def test_manifest_of_a_format_for_archives_that_it_has_not(place):
+    rewrite_manifest(place, format=4)
+    what = "format 4 is for bundles with archives that are not plain, and for these alone"
+    assert complaints(place) == [f"unreadable manifest: Value error, {what}"]
+
+
+@pytest.fixture
+def laid_out(tmp_path: Path) -> Path:
+    """A copy of a shipped bundle that has archives that are not plain."""
+    every = (Path(__file__).parents[2] / "bundles").iterdir()
+    found = next(path for path in sorted(every) if read(path).manifest.format == 4)
+    return Path(shutil.copytree(found, tmp_path / "laid-out"))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_manifest_of_a_format_that_cannot_say_how_archives_are(laid_out, number):
+    rewrite_manifest(laid_out, format=number)
+    assert "unreadable manifest: Value error, format 3 is for bundles with a rootfs" in complaints(laid_out)[0]
+
+
+def test_manifest_that_says_of_a_plain_archive_that_it_is(laid_out):
+    services = json.loads((laid_out / "manifest.json").read_text())["services"]
+    services["egress"]["image"]["artifacts"][0]["layout"] = "plain"
+    rewrite_manifest(laid_out, services=services)
+    assert complaints(laid_out) == ["unreadable manifest: not in canonical form"]
 
 
 def test_manifest_with_a_field_of_tomorrow(place):

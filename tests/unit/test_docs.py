@@ -13,7 +13,7 @@ generate = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(generate)
 
 
-@pytest.mark.parametrize("name", ["docs/profile.md", "docs/architecture.md", "docs/agents.md"])
+@pytest.mark.parametrize("name", ["docs/attacks.md", "docs/profile.md", "docs/architecture.md", "docs/agents.md"])
 def test_made_pages_are_current(name):
     assert (ROOT / name).read_text() == generate.pages(ROOT)[name], "run: ./inv docs"
 

@@ -9,8 +9,8 @@ from bottlegen.plan import Auth, Route
 from bottlegen.routes import compile_routes
 from bottlegen.secret import Secret
 from bottlegen.sidecars.egress import render, routes_json
-from bottlegen.sidecars.material import leaf_chain, leaf_key, token_file
-from runtime.sidecars.egress_config import leaf_names, sds_files, specialise
+from bottlegen.sidecars.material import leaf_parts, token_file
+from runtime.sidecars.egress_config import leaf_files, leaf_names, sds_files, specialise
 
 AUTH = Auth(token_ref="HOST_SECRET_NAME")
 ROUTES = compile_routes(
@@ -137,7 +137,7 @@ def test_static_name_below_a_wildcard_gets_a_chain() -> None:
     assert {action["cluster"] for action in _actions(wildcard)} == {"up", "up_h1"}
     assert _find(clone, "domains")[0] == ["a.wild.test", "a.wild.test:443"]
     assert "a.wild.test" in _find(wildcard, "domains")[1]
-    assert _find(clone, "certificate_chain") == [{"filename": "/run/egress/tls/_wildcard.wild.test.pem"}]
+    assert _find(clone, "tls_certificate_sds_secret_configs") == _find(wildcard, "tls_certificate_sds_secret_configs")
 
 
 def test_static_name_takes_its_most_specific_entry() -> None:
@@ -153,9 +153,20 @@ def test_wildcard_gives_way_to_its_exact_names() -> None:
     ]
 
 
-def test_files_of_a_wildcard() -> None:
-    assert leaf_chain("*.x.test") == "/run/egress/tls/_wildcard.x.test.pem"
-    assert leaf_key("x.test") == "/run/egress/tls/x.test.key"
+def test_fifty_hosts_share_a_leaf() -> None:
+    """Also across ports: a host has one leaf, and the order of routes has no part in it."""
+    hosts = [f"h{number:03}.test" for number in range(120)]
+    parts = leaf_parts([*reversed(hosts), *hosts])
+    assert [parts[host] for host in hosts] == [0] * 50 + [1] * 50 + [2] * 20
+
+
+def test_files_that_say_which_leaf_is_in_use() -> None:
+    files = leaf_files(2, 3, base_dir="/m")
+    assert set(files) == {"/m/tls/0.json", "/m/tls/1.json"}
+    shown = _find(json.loads(files["/m/tls/1.json"]), "filename")
+    assert shown == ["/m/tls/1-3.pem", "/m/tls/1-3.key"]
+    named = {secret["name"] for secrets in _find(_config(), "tls_certificate_sds_secret_configs") for secret in secrets}
+    assert named == {"leaf-0"}
 
 
 def test_routes_json() -> None:
@@ -182,7 +193,8 @@ def test_secrets_files() -> None:
 
 
 def test_config_waits_for_the_files_of_its_slots() -> None:
-    assert _find(_config(), "path_config_source") == [{"path": token_file("EGRESS_TOKEN_0")}]
+    files = {source["path"] for source in _find(_config(), "path_config_source")}
+    assert files == {token_file("EGRESS_TOKEN_0"), "/run/egress/tls/0.json"}
 
 
 def test_doors_in_a_folder_are_sockets_named_by_port():

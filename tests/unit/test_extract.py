@@ -1,5 +1,6 @@
 """Of an archive only the named regular files come out, under the names that the manifest gives them."""
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bottlegen.errors import RuntimeFailure
+from bottlegen.plan import Layout
 from runtime.extract import members
 
 
@@ -35,9 +37,9 @@ def _zip(path: Path, *entries: tuple[str, int, bytes]) -> Path:
     return path
 
 
-def _read(archive: Path, wanted: dict[str, str]) -> list[tuple[str, bool, bytes]]:
+def _read(archive: Path, wanted: dict[str, str], layout: Layout = "plain") -> list[tuple[str, bool, bytes]]:
     found = []
-    for member in members(archive, wanted):
+    for member in members(archive, wanted, layout):
         data = member.stream.read()
         assert len(data) == member.size
         found.append((member.path, member.executable, data))
@@ -58,6 +60,49 @@ def test_named_files_and_folders(tmp_path: Path, kind: str) -> None:
         ("agent/lib/a", False, b"A"),
         ("agent/lib/b/c", True, b"C"),
     ]
+
+
+def test_a_wheel_is_what_is_imported_and_what_is_run(tmp_path: Path) -> None:
+    archive = _zip(
+        tmp_path / "p-1-py3-none-any.whl",
+        ("p/a.py", 0o100644, b"A"),
+        ("p-1.data/purelib/p/b.py", 0o100644, b"B"),
+        ("p-1.data/platlib/p/c.so", 0o100755, b"C"),
+        ("p-1.data/scripts/tool", 0o100755, b"T"),
+        ("p-1.data/headers/p.h", 0o100644, b"H"),
+        ("p-1.dist-info/RECORD", 0o100644, b"R"),
+    )
+    assert _read(archive, {"lib/": "site"}, "wheel") == [
+        ("site/p/a.py", False, b"A"),
+        ("site/p/b.py", False, b"B"),
+        ("site/p/c.so", True, b"C"),
+        ("site/p-1.dist-info/RECORD", False, b"R"),
+    ]
+    assert _read(archive, {"scripts/tool": "bin/tool"}, "wheel") == [("bin/tool", True, b"T")]
+
+
+def test_a_wheel_that_leads_outside_is_refused(tmp_path: Path) -> None:
+    archive = _zip(tmp_path / "p-1-py3-none-any.whl", ("p-1.data/purelib/../../x", 0o100644, b"X"))
+    with pytest.raises(RuntimeFailure, match="points outside"):
+        _read(archive, {"lib/": "site"}, "wheel")
+
+
+def test_files_that_are_compressed_one_by_one(tmp_path: Path) -> None:
+    program, script = b"\x7fELF program", b"#!/bin/sh\n"
+    archive = _zip(
+        tmp_path / "m.zip",
+        ("m/bin/tool.gz", 0, gzip.compress(program)),
+        ("m/bin/plain", 0, script),
+        ("m/lib/a.py", 0, b"A"),
+        ("other/b.gz", 0, b"no gzip, and not asked for"),
+    )
+    assert _read(archive, {"m/bin/tool": "bin/tool", "m/bin/plain": "bin/plain", "m/lib/": "lib"}, "gzipped") == [
+        ("bin/tool", True, program),
+        ("bin/plain", True, script),
+        ("lib/a.py", False, b"A"),
+    ]
+    with pytest.raises(RuntimeFailure, match="cannot unpack"):
+        _read(archive, {"other/": "x"}, "gzipped")
 
 
 def test_a_setuid_bit_does_not_come_along(tmp_path: Path) -> None:

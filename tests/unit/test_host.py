@@ -1,11 +1,8 @@
 """host.toml: what it may say, and that each mistake is named with its line."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bottlegen.errors import HostError
 from runtime.host import HostConfig, config_path, load_host, parse_host, split_address
@@ -64,12 +61,6 @@ def test_each_mistake_has_its_line() -> None:
 )
 def test_refused(text: str, word: str) -> None:
     assert word in _refusal(text)
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_give_settings_or_our_error(data: bytes) -> None:
-    with suppress(HostError):
-        parse_host(data, "host.toml")
 
 
 def test_where_it_is_looked_for(tmp_path: Path) -> None:

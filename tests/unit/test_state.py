@@ -33,3 +33,17 @@ def _nest(folder: Path, depth: int) -> None:
         os.close(here)
         here = below
     os.close(here)
+
+
+def test_what_a_killed_start_was_writing_goes_with_its_run(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    (state.bottle("b") / ".bundle.partial-1" / "agent").mkdir(parents=True)
+    (state.bottle("b") / "bundle").mkdir()
+    for name in ("certificates.json", ".certificates.json.new", "observe"):
+        (state.bottle("b") / name).touch()
+    (state.bottle("c") / "home").mkdir(parents=True)
+    (state.home("c") / "mine").touch()
+    for name in ("b", "c"):
+        state.forget_run(name)
+    assert not state.bottle("b").exists()
+    assert (state.home("c") / "mine").exists()

@@ -62,13 +62,14 @@ def test_a_far_side_that_lasts_longer_touches_no_file_opened_since() -> None:
     kept = os.dup(0)
     os.dup2(reading, 0)
     remote = _Stuck()
+    others = threading.enumerate()
     try:
         with pytest.raises(ValueError, match="cannot be sent to"):
             terminal.join(remote, tty=False, stdin=True)
         source, sink = os.pipe()
         remote.closed.set()
         for thread in threading.enumerate():
-            if thread is not threading.current_thread() and thread.daemon:
+            if thread not in others:
                 thread.join(timeout=5)
         os.write(sink, b"mine")
         assert os.read(source, 10) == b"mine"

@@ -7,6 +7,7 @@ import pytest
 
 from bottlegen.errors import RuntimeFailure
 from bottlegen.manifest import WorkspaceSpec
+from runtime import workspace
 from runtime.workspace import binds
 
 SPEC = WorkspaceSpec(mode="bind", source=".", path="/workspace", read_only=[])
@@ -42,3 +43,20 @@ def test_what_is_no_plain_part_of_git_is_refused(git: Path, name: str, kind: str
         (git / name).symlink_to(tmp_path if kind == "link" else tmp_path / "nothing")
     with pytest.raises(RuntimeFailure, match=rf"{name}' is not the (file|folder) that git has there"):
         binds(git.parent, SPEC)
+
+
+def test_guards_are_found_without_a_record_and_only_they_are_taken(tmp_path: Path) -> None:
+    """As after a start that was killed between making them and naming them."""
+    module = tmp_path / ".git" / "modules" / "a" / "b"
+    module.mkdir(parents=True)
+    for folder in (tmp_path / ".git", module):
+        (folder / "HEAD").touch()
+    (tmp_path / ".git" / "commondir").write_bytes(workspace.GUARD)
+    (module / "commondir").write_bytes(b"../mine\n")
+    found = workspace.guards(tmp_path)
+    assert found == [tmp_path / ".git" / "commondir", module / "commondir"]
+    workspace.remove_guards(found)
+    assert [path.exists() for path in found] == [False, True]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".git").symlink_to(tmp_path / ".git")
+    assert workspace.guards(tmp_path / "other") == workspace.guards(tmp_path / "none") == []

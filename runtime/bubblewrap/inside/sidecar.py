@@ -64,6 +64,7 @@ class Sidecar:
         self._pid = os.fork()
         if self._pid == 0:
             signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             nothing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(nothing, 0)
             os.closerange(3, 256)
@@ -82,6 +83,12 @@ class Sidecar:
                 self._bridges(door, port)
             finally:
                 os._exit(1)
+
+    def end(self) -> None:
+        """Let the command end by itself, which says then what it has not yet said."""
+        if not self._pid:
+            os._exit(0)
+        os.kill(self._pid, signal.SIGTERM)
 
     def reap(self) -> None:
         """End with the command: as the first process, this one takes every other along."""
@@ -120,6 +127,7 @@ def main() -> None:
     woken, waker = socket.socketpair()
     waker.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: sidecar.end())
     signal.set_wakeup_fd(waker.fileno())
     selector = selectors.PollSelector()
     for source in (listener, woken, 0):

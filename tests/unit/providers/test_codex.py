@@ -52,6 +52,10 @@ def test_forwarding_gives_the_real_access_token_and_only_that() -> None:
     assert (name, secret.reveal()) == (CODEX_HOST_CREDENTIAL_TOKEN_REF, LOGIN.access_token)
 
 
+def test_when_the_login_ends_is_told() -> None:
+    assert _provision().expires == ((CODEX_HOST_CREDENTIAL_TOKEN_REF, LOGIN.expires),)
+
+
 def test_the_dummy_has_the_real_expiry_account_and_plan_in_every_token() -> None:
     tokens = _auth(_provision())["tokens"]
     assert tokens["account_id"] == "acct-real-1"

@@ -29,6 +29,7 @@ def test_the_access_token_and_no_file_is_handed_on() -> None:
     provision = gemini.provision_host(REFS, _host(_login()))
     ((name, secret),) = provision.env
     assert (name, secret.reveal(), provision.files) == (REF, CANARY, ())
+    assert provision.expires == ((REF, NOW + 3600),)
     assert CANARY not in repr(provision)
 
 

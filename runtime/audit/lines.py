@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bottlegen.audit_chain import BEGIN, CLOSED, END, GAP
 from bottlegen.wording import seen
 
 
@@ -15,10 +16,6 @@ class AuditLine:
 
     text: str
     fields: Mapping[str, object]
-
-
-SOURCES = ("egress", "git-gate")
-"""The sidecars that write such lines."""
 
 
 def together(streams: Sequence[Iterable[bytes]], *, follow: bool) -> Iterator[AuditLine]:
@@ -68,9 +65,11 @@ def lines(chunks: Iterable[bytes]) -> Iterator[AuditLine]:
 def _parse(raw: bytes) -> AuditLine | None:
     # Bytes that are no UTF-8 came from the agent: they must not hide its request.
     text = raw.decode("utf-8", "replace").strip()
+    if not text.startswith("{"):
+        return None
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return AuditLine(text, fields) if isinstance(fields, dict) else None
 
@@ -80,8 +79,20 @@ def summary(line: AuditLine) -> str:
 
     Names and paths are the agent's words: what would move the reader's cursor or start a line is shown as an escape.
     """
+    if line.fields.get("event") in (BEGIN, GAP, CLOSED, END):
+        return _of_the_writer(line.fields)
     field = {key: seen(value) if isinstance(value, str) else value for key, value in line.fields.items()}
     where = f"{field.get('host') or field.get('sni') or '-'}{field.get('path') or ''}"
     slot = f"  +{field['slot']}" if field.get("slot") else ""
-    decided = f"{field.get('decision') or '-':<6} {field.get('status') or '-':>4}"
-    return f"{field.get('ts')}  {decided}  {field.get('method') or '-':<7} {where}{slot}"
+    decided = f"{field.get('decision') or '-'!s:<6} {field.get('status') or '-'!s:>4}"
+    return f"{field.get('ts')}  {decided}  {field.get('method') or '-'!s:<7} {where}{slot}"
+
+
+def _of_the_writer(fields: Mapping[str, object]) -> str:
+    said = {
+        BEGIN: f"the audit of session {fields.get('session')} begins, bundle {fields.get('bundle')}",
+        GAP: f"{fields.get('lost')} lines could not be written since {fields.get('since')}: {fields.get('reason')}",
+        CLOSED: f"the way out is closed, as the audit cannot be written: {fields.get('reason')}",
+        END: "the audit ends",
+    }
+    return seen(f"{fields.get('ts')}  {fields.get('service')}: {said[str(fields['event'])]}")

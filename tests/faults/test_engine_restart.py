@@ -152,6 +152,7 @@ def test_an_engine_that_ends_and_begins_again(host: Host, tally: Tally, number: 
         _one_error(run(host.task(*call)), f"{call[0]} after a restart")
     audit = run(host.task("audit", "verify"))
     assert (audit.status, "egress: whole" in audit.out) == (0, True), audit
+    assert number == signal.SIGTERM or "broken off" in audit.out, "what was decided without the engine is not told lost"
     host.down()
     host.up()
     assert Agent(host).asks() == "403"

@@ -109,9 +109,17 @@ def _no_sshd() -> str:
     return "" if SSHD else "no sshd (apt install openssh-server)"
 
 
+@functools.cache
+def _no_own_engine() -> str:
+    from tests.faults import own_engine
+
+    return _no_engine() or own_engine.why_not()
+
+
 MISSING: dict[str, Callable[[], str]] = {
     "engine": _no_engine,
     "gvisor": _no_gvisor,
+    "own_engine": _no_own_engine,
     "namespaces": _no_namespaces,
     "agents": _no_agents,
     "envoy": _no_envoy,

@@ -116,6 +116,12 @@ class Writer:
                 self._add([{"event": event, **said}], state="ended")
             self._sync()
 
+    def leave(self) -> None:
+        """Without a last line: the chain is broken off, for nobody knows what is decided from now on."""
+        with suppress(Failed):
+            self._follow()
+            self._sync()
+
     def _follow(self) -> None:
         if not self._order.tail:
             return

@@ -22,15 +22,21 @@ from runtime.audit.writer import Failed, Order, Writer
 READY = b"bottlegen: ready"
 _CHUNK = 65536
 _MESSAGE = 65536
+_PING = b"GET /_ping HTTP/1.0\r\n\r\n"
+_PATIENCE = 2.0
+"""Seconds for an engine's answer: a crashed one is begun again no sooner."""
+
 _HEADER, _STDOUT = 8, 1
 """Frames of a stream without a terminal (Engine API: attach)."""
 
 
 class Sidecar:
-    """One stream: its frames taken apart, its output to the writer where it has one, its readiness to who waits."""
+    """One stream from `engine`, an address: its frames taken apart, its output to the writer where it has one, its
+    readiness to who waits."""
 
-    def __init__(self, stream: socket.socket, reply: socket.socket, writer: Writer | None) -> None:
+    def __init__(self, stream: socket.socket, reply: socket.socket, writer: Writer | None, engine: Any = None) -> None:
         self.stream = stream
+        self.engine = engine
         self.writer = writer
         self._reply: socket.socket | None = reply
         self._header = b""
@@ -100,7 +106,7 @@ class Holder:
         told: dict[str, Any] = json.loads(message)
         stream, reply = (socket.socket(fileno=number) for number in descriptors)
         writer = Writer(Order(**told["order"])) if told["order"] else None
-        sidecar = Sidecar(stream, reply, writer)
+        sidecar = Sidecar(stream, reply, writer, stream.getpeername())
         self._sidecars.append(sidecar)
         if writer:
             try:
@@ -121,8 +127,12 @@ class Holder:
             return
         self._selector.unregister(sidecar.stream)
         self._sidecars.remove(sidecar)
-        if sidecar.writer:
+        if not sidecar.writer:
+            return
+        if _answers(sidecar.stream.family, sidecar.engine):
             sidecar.writer.end()
+        else:
+            sidecar.writer.leave()
 
     def close(self, reason: str) -> None:
         """Nothing goes out from now on: this process ends, and every chain that can still be written says why."""
@@ -131,6 +141,18 @@ class Holder:
         for each in self._sidecars:
             if each.writer:
                 each.writer.end("closed", reason)
+
+
+def _answers(family: int, engine: Any) -> bool:
+    """Whether the engine lives: one that does ends a stream with its container, a dead one leaves the container."""
+    try:
+        with socket.socket(family) as asking:
+            asking.settimeout(_PATIENCE)
+            asking.connect(engine)
+            asking.sendall(_PING)
+            return asking.recv(5) == b"HTTP/"
+    except OSError:
+        return False
 
 
 def main() -> None:

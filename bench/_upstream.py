@@ -1,4 +1,4 @@
-"""The stand-in provider of bench/egress.py: TLS on loopback in a process of its own, as quick as Python's ssl allows.
+"""The stand-in provider of bench/egress.py and bench/load.py: TLS on loopback in a process of its own, as quick as Python's ssl allows.
 
 Started as `_upstream.py CHAIN KEY`; prints its port. GET /N answers N bytes; a body is read to its end.
 """
@@ -22,6 +22,8 @@ def serve(connection: socket.socket, context: ssl.SSLContext) -> None:
             left = int(match[1]) - len(head[1]) if match else 0
             while left > 0 and (count := tls.recv_into(buffer)):
                 left -= count
+            if left > 0:
+                return  # a body that ends early gets no answer: the client sees it
             wanted = int(re.match(rb"\w+ /(\d+)", head[0])[1])  # type: ignore[index]
             tls.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % wanted + CHUNK[: min(wanted, 1000)])
             for sent in range(min(wanted, 1000), wanted, len(CHUNK)):

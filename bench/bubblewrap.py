@@ -31,7 +31,7 @@ _ORDER = (BARE, LOADED, COMMAND, DOWN, DOCKER, DOCKER_DOWN, LIBRARIES)
 class Bench:
     """One workspace, and every way to bring something up in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more_settings: str = "") -> None:
         self.name = f"bench-{os.getpid()}"
         self.work = folder / "work"
         self.work.mkdir()
@@ -39,7 +39,8 @@ class Bench:
             os.chown(self.work, OWNER, OWNER)
         folder.chmod(0o755)
         settings = folder / "host.toml"
-        settings.write_text('[images]\nbase = "debian:bookworm-slim"\n')  # what the engine has; no registry is needed
+        # the base that the engine has: no registry is needed
+        settings.write_text(f'[images]\nbase = "debian:bookworm-slim"\n{more_settings}')
         here = {"XDG_STATE_HOME": str(folder / "state"), "BOTTLEGEN_HOST_CONFIG": str(settings)}
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **here}
         os.environ.update(self.env)
@@ -54,10 +55,12 @@ class Bench:
             raise SystemExit(f"bottlegen {arguments[0]} failed:\n{done.stderr}")
         return done.stdout
 
-    def up(self, name: str = "", runtime: str = "bubblewrap") -> None:
+    def up(self, name: str = "", runtime: str = "bubblewrap", profile: Path | None = None, seconds: int = 600) -> None:
+        """`profile` is one of our own, which no one has reviewed."""
+        asked = ("--dev", "--profile", str(profile)) if profile else ("--profile", "shell")
         self.bottlegen(
-            "up", "--profile", "shell", "--name", name or self.name, "--runtime", runtime, "--detach",
-            "--workspace", str(self.work), "--", "sleep", "600",
+            "up", *asked, "--name", name or self.name, "--runtime", runtime, "--detach",
+            "--workspace", str(self.work), "--", "sleep", str(seconds),
         )  # fmt: skip
 
     def down(self, name: str = "") -> None:
@@ -135,23 +138,27 @@ def memory(bench: Bench) -> list[tuple[str, str]]:
     """Proportional set sizes in MB of one bottle's processes, by what they are."""
     bench.up()
     try:
-        below = _descendants(bench)
+        below = descendants(bench)
         sizes: dict[str, float] = {}
         for pid in below:
             try:
-                name = _kind(pid)
-                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                name = kind(pid)
+                sizes[name] = sizes.get(name, 0) + share(pid, "Pss")
             except OSError:
                 continue
-            pss = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-            sizes[name] = sizes.get(name, 0) + pss / 1024
     finally:
         bench.down()
     rows = [(name, f"{size:.1f} MB") for name, size in sorted(sizes.items(), key=lambda item: -item[1])]
     return [*rows, ("all of the bottle", f"{sum(sizes.values()):.1f} MB")]
 
 
-def _kind(pid: int) -> str:
+def share(pid: int, field: str) -> float:
+    """MB of a process: Rss, or Pss, which counts a page shared by n as 1/n."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def kind(pid: int) -> str:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     if b"keeper.py" in b" ".join(words):
         return "two keepers"
@@ -162,7 +169,7 @@ def _kind(pid: int) -> str:
     return "two first processes" if b"python" in words[0] else "the agent (sleep)"
 
 
-def _descendants(bench: Bench) -> set[int]:
+def descendants(bench: Bench) -> set[int]:
     """Every process of the bottle: its keepers, known by their folder, and all below them."""
     parents = {}
     found = set()

@@ -34,22 +34,26 @@ DIRECT, OURS, THEIRS = "direct TLS", "egress sidecar", "mitmproxy"
 
 @dataclass(frozen=True)
 class Way:
-    """How the client gets to the provider; `proxy` and `process` are None for direct."""
+    """How the client gets to the provider; `target` is empty and `process` None for direct."""
 
     name: str
     ca: Path
     target: str
     port: int
     process: "subprocess.Popen[bytes] | None" = None
+    address: str = "127.0.0.1"
 
-    def connect(self) -> ssl.SSLSocket:
-        raw = socket.create_connection(("127.0.0.1", self.port), 60)
+    def tunnel(self) -> socket.socket:
+        raw = socket.create_connection((self.address, self.port), 60)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.process:
+        if self.target:
             raw.sendall(f"CONNECT {self.target} HTTP/1.1\r\nhost: {self.target}\r\n\r\n".encode())
             if b" 200 " not in (answer := raw.recv(65536)):
                 raise SystemExit(f"{self.name} refuses the tunnel: {answer!r}")
-        return ssl.create_default_context(cafile=str(self.ca)).wrap_socket(raw, server_hostname=HOST)
+        return raw
+
+    def connect(self) -> ssl.SSLSocket:
+        return ssl.create_default_context(cafile=str(self.ca)).wrap_socket(self.tunnel(), server_hostname=HOST)
 
     def memory(self, field: str) -> float:
         """MB of the proxy's process: VmRSS now, VmHWM at most."""

@@ -1,4 +1,4 @@
-"""The stand-in provider of bench/egress.py and bench/load.py: TLS on loopback in a process of its own, as quick as Python's ssl allows.
+"""The stand-in provider of egress.py and load.py: TLS on loopback in a process of its own, as quick as Python's ssl is.
 
 Started as `_upstream.py CHAIN KEY`; prints its port. GET /N answers N bytes; a body is read to its end.
 """

@@ -30,7 +30,7 @@ from egress import HERE, HOST, ended, free_port
 STREAMS = 200
 _CLIENT = ("_load_client.py", "egress.py", "_paired.py")
 _SAMPLE = 5.0
-_TOKEN = "bench"  # noqa: S105 - of nothing
+_TOKEN = "bench"
 _REST = 600
 """Seconds that the bottle lives beside the streams, for what comes before and after them."""
 
@@ -103,10 +103,14 @@ async def insist(request: web.Request, handler: Any) -> web.StreamResponse:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A running bottle, its sidecar's process, and the upstream of its streams."""
+    """A running bottle, the upstream of its streams, and the two processes that all bytes pass.
+
+    They are the sidecar's Envoy, and the agent's first process, which holds the doors to it.
+    """
 
     bench: Bench
     envoy: int
+    doors: int
     provider: Provider
     chain: Path
     key: Path
@@ -120,13 +124,22 @@ class Loaded:
         said: dict[str, Any] = json.loads(self.bench.bottlegen("exec", "--name", self.bench.name, "--", *client))
         return said
 
-    def processor(self) -> float:
-        """Seconds that the sidecar has taken."""
-        fields = Path(f"/proc/{self.envoy}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def processor(self) -> tuple[float, float]:
+        """Seconds that the sidecar and the doors have taken."""
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (self.envoy, self.doors)]
+        envoy, doors = ((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") for fields in stats)
+        return envoy, doors
 
-    def memory(self) -> tuple[float, float]:
-        return share(self.envoy, "Pss"), share(self.envoy, "Rss")
+    def memory(self) -> tuple[float, ...]:
+        return tuple(share(*one) for _, *one in self.sizes())
+
+    def sizes(self) -> tuple[tuple[str, int, str], ...]:
+        """What is watched. RSS beside PSS, which rises and falls with the other bottles that share Envoy's pages."""
+        return (
+            ("PSS of the sidecar", self.envoy, "Pss"),
+            ("RSS of the sidecar", self.envoy, "Rss"),
+            ("RSS of the doors", self.doors, "Rss"),
+        )
 
     def peak(self) -> float:
         match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.envoy}/status").read_text())
@@ -157,14 +170,19 @@ def bottle(folder: Path, seconds: float) -> Iterator[Loaded]:
         try:
             bench.up(profile=profile, seconds=int(seconds) + _REST)
             envoy = next(pid for pid in descendants(bench) if kind(pid) == "Envoy")
+            doors = next(pid for pid in descendants(bench) if is_doors(pid))
             streamed = (folder / f"{STREAMS_HOST}.{end}" for end in ("chain", "key"))
-            yield Loaded(bench, envoy, Provider(ports[STREAMS_HOST]), *streamed)
+            yield Loaded(bench, envoy, doors, Provider(ports[STREAMS_HOST]), *streamed)
         finally:
             bench.bottlegen("down", "--purge", "--name", bench.name)
 
 
-Memory = list[tuple[float, float, float]]
-"""Seconds since the streams began, PSS, RSS."""
+def is_doors(pid: int) -> bool:
+    return kind(pid) == "two first processes" and b".inside.agent" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+Memory = list[tuple[float, ...]]
+"""Seconds since the streams began, then what `Loaded.sizes` names."""
 
 
 async def streams(loaded: Loaded, seconds: float) -> tuple[dict[str, Any], Memory]:
@@ -184,10 +202,12 @@ async def streams(loaded: Loaded, seconds: float) -> tuple[dict[str, Any], Memor
 
 def missing(told: dict[str, Any], provider: Provider) -> int:
     """Events that one side sent and the other never had, either way; or that came out of order."""
-    return abs(provider.sent - told["received"]) + abs(told["sent"] - provider.heard) + int(told["lost"])
+    lost: int = told["lost"]
+    return abs(provider.sent - told["received"]) + abs(told["sent"] - provider.heard) + lost
 
 
-def of_streams(told: dict[str, Any], memory: Memory, provider: Provider, seconds: float) -> list[list[str]]:
+def of_streams(told: dict[str, Any], memory: Memory, loaded: Loaded, seconds: float) -> list[list[str]]:
+    provider = loaded.provider
     settled = [one for one in memory if one[0] >= min(_SETTLED, seconds / 4)] or memory[-1:]
     rows = [
         ["streams opened, at once, kept to the end", f"{told['opened']}, {told['together']}, {told['ended']}"],
@@ -196,18 +216,18 @@ def of_streams(told: dict[str, Any], memory: Memory, provider: Provider, seconds
         ["messages sent inside, received by the provider", f"{told['sent']}, {provider.heard}"],
         ["lost or out of order", str(missing(told, provider))],
     ]
-    for name, column in (("PSS", 1), ("RSS", 2)):
+    for column, (name, _, _) in enumerate(loaded.sizes(), 1):
         sizes = [one[column] for one in settled]
         text = f"{memory[0][column]:.1f}; {sizes[0]:.1f}, {min(sizes):.1f}, {max(sizes):.1f}, {sizes[-1]:.1f} MB"
-        rows.append([f"{name} of the sidecar before; with all open first, least, most, last", text])
+        rows.append([f"{name} before; with all open first, least, most, last", text])
     return rows
 
 
 def measured(loaded: Loaded, seconds: float) -> tuple[list[list[str]], dict[str, Any]]:
     before = loaded.processor()
     told, memory = asyncio.run(streams(loaded, seconds))
-    rows = of_streams(told, memory, loaded.provider, seconds)
-    rows.append(["processor of the sidecar for them", f"{loaded.processor() - before:.1f} s"])
+    rows = of_streams(told, memory, loaded, seconds)
+    rows.append(["processor of sidecar and doors for them", taken(before, loaded.processor())])
     for title, what in (
         (f"{REQUESTS} requests over {CONNECTIONS} connections", "requests"),
         ("1 GB down", "down"),
@@ -215,11 +235,16 @@ def measured(loaded: Loaded, seconds: float) -> tuple[list[list[str]], dict[str,
     ):
         progress(title)
         before = loaded.processor()
-        took, used = loaded.run(what)["seconds"], loaded.processor() - before
-        rows.append([title, f"{took:.1f} s, processor of the sidecar {used:.1f} s, then PSS {loaded.memory()[0]:.1f} MB"])
+        took, used = loaded.run(what)["seconds"], taken(before, loaded.processor())
+        _, rss, doors = loaded.memory()
+        rows.append([title, f"{took:.1f} s, processor {used}, then RSS {rss:.1f} and {doors:.1f} MB"])
     progress("")
     rows.append(["highest RSS of the sidecar", f"{loaded.peak():.1f} MB"])
     return rows, told
+
+
+def taken(before: tuple[float, float], after: tuple[float, float]) -> str:
+    return " and ".join(f"{now - then:.1f}" for then, now in zip(before, after, strict=True)) + " s"
 
 
 def main() -> int:
@@ -229,14 +254,14 @@ def main() -> int:
     if sys.platform != "linux":
         print("skipped: namespaces are Linux's")
         return 0
-    load = [f"{os.getloadavg()[0]:.0f}"]
-    with tempfile.TemporaryDirectory(prefix="bottlegen-bench-") as folder, bottle(Path(folder), asked.seconds) as loaded:
+    before = os.getloadavg()[0]
+    temporary = tempfile.TemporaryDirectory(prefix="bottlegen-bench-")
+    with temporary as folder, bottle(Path(folder), asked.seconds) as loaded:
         rows, told = measured(loaded, asked.seconds)
-        load.append(f"{os.getloadavg()[0]:.0f}")
-        table(f"Load on one bottle (load average {' to '.join(load)})", ("", ""), rows)
-        for line in told["broken"][:10]:
-            print(f"dropped: {line}")
-        return int(bool(told["broken"] or missing(told, loaded.provider)))
+    table(f"Load on one bottle (load average {before:.0f} to {os.getloadavg()[0]:.0f})", ("", ""), rows)
+    for line in told["broken"][:10]:
+        print(f"dropped: {line}")
+    return int(bool(told["broken"] or missing(told, loaded.provider)))
 
 
 if __name__ == "__main__":

@@ -201,9 +201,8 @@ async def streams(loaded: Loaded, seconds: float) -> tuple[dict[str, Any], Memor
 
 
 def missing(told: dict[str, Any], provider: Provider) -> int:
-    """Events that one side sent and the other never had, either way; or that came out of order."""
-    lost: int = told["lost"]
-    return abs(provider.sent - told["received"]) + abs(told["sent"] - provider.heard) + lost
+    """Events that one side sent and the other never had, either way."""
+    return int(abs(provider.sent - told["received"]) + abs(told["sent"] - provider.heard))
 
 
 def of_streams(told: dict[str, Any], memory: Memory, loaded: Loaded, seconds: float) -> list[list[str]]:
@@ -214,7 +213,7 @@ def of_streams(told: dict[str, Any], memory: Memory, loaded: Loaded, seconds: fl
         ["open for", f"{seconds:.0f} s"],
         ["events sent by the provider, received inside", f"{provider.sent}, {told['received']}"],
         ["messages sent inside, received by the provider", f"{told['sent']}, {provider.heard}"],
-        ["lost or out of order", str(missing(told, provider))],
+        ["never received, out of order", f"{missing(told, provider)}, {told['lost']}"],
     ]
     for column, (name, _, _) in enumerate(loaded.sizes(), 1):
         sizes = [one[column] for one in settled]
@@ -261,7 +260,7 @@ def main() -> int:
     table(f"Load on one bottle (load average {before:.0f} to {os.getloadavg()[0]:.0f})", ("", ""), rows)
     for line in told["broken"][:10]:
         print(f"dropped: {line}")
-    return int(bool(told["broken"] or missing(told, loaded.provider)))
+    return int(bool(told["broken"] or told["lost"] or missing(told, loaded.provider)))
 
 
 if __name__ == "__main__":

@@ -136,13 +136,13 @@ def _told_the_agent(spec: LaunchSpec) -> LaunchSpec:
 
 def _all_writable(patch: pytest.MonkeyPatch) -> None:
     """Nothing in the workspace is read-only."""
-    from runtime.bubblewrap import runtime
+    from runtime import sources
 
     def binds(spec: LaunchSpec) -> tuple[Bind, ...]:
         assert spec.workspace
         return (Bind(source=spec.workspace, target="/workspace"),)
 
-    patch.setattr(runtime, "workspace_binds", binds)
+    patch.setattr(sources, "of", binds)
 
 
 def _every_call(patch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from runtime.ca import Authority
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
 from runtime.start import start
+from tests.addresses import here
 from tests.attacks.names import NameServer, table
 from tests.attacks.upstream import IMPOSTOR, POLICY, TOKEN_A, TOKEN_B, Request, Taker
 from tests.contract.bottle import Bottle, make_runtime
@@ -130,12 +130,8 @@ def _public_address() -> Iterator[None]:
     if os.geteuid() != 0:  # nobody else may add one; then the control of names fails, and says so
         yield
         return
-    subprocess.run(["ip", "address", "replace", f"{INTERNET}/32", "dev", "lo"], check=True)
-    try:
+    with here(INTERNET):
         yield
-    finally:
-        # Another runtime's internet of the same process may have taken it away already.
-        subprocess.run(["ip", "address", "del", f"{INTERNET}/32", "dev", "lo"], check=False, stderr=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.addresses import here
 from tests.engine.bottle import Bottle, BottleMaker
 
 METADATA = "169.254.169.254"
@@ -41,8 +42,11 @@ class Listeners:
 def listeners() -> Iterator[Listeners]:
     if os.geteuid() != 0:
         pytest.skip("only root can add addresses to the loopback interface")
-    for address in ADDED:
-        subprocess.run(["ip", "address", "replace", f"{address}/32", "dev", "lo"], check=True)
+    with here(*ADDED):
+        yield from _listening()
+
+
+def _listening() -> Iterator[Listeners]:
     tcp, udp = _dual(socket.SOCK_STREAM), _dual(socket.SOCK_DGRAM)
     name_servers = [_bound(address) for address in INTERNET]
     found = Listeners(tcp=str(tcp.getsockname()[1]), udp=str(udp.getsockname()[1]))
@@ -53,8 +57,6 @@ def listeners() -> Iterator[Listeners]:
     yield found
     for sock in (tcp, udp, *name_servers):
         sock.close()
-    for address in ADDED:
-        subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
 
 
 def _dual(kind: int) -> socket.socket:

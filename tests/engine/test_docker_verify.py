@@ -27,6 +27,7 @@ from runtime.docker import DockerRuntime, comparing, inspection, naming
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
 from runtime.start import start
+from tests.addresses import here
 from tests.engine.bottle import LOCAL_BASE, assert_nothing_left, make_folder, make_repository, make_runtime
 
 PLANTED = "planted-in-the-environment"
@@ -318,14 +319,8 @@ def elsewhere_is_here() -> Iterator[None]:
     has fallen."""
     if os.geteuid() != 0:
         pytest.skip("only root can add addresses to the loopback interface")
-    added = [*probes.OUTSIDE, probes.METADATA[0]]
-    for address in added:
-        subprocess.run(["ip", "address", "replace", f"{address}/32", "dev", "lo"], check=True)
-    try:
+    with here(*probes.OUTSIDE, probes.METADATA[0]):
         yield
-    finally:
-        for address in added:
-            subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
 
 
 def test_probes_of_a_shut_bottle_and_of_one_with_the_host_in_it(

@@ -61,7 +61,7 @@ def test_a_required_marker_without_any_test_fails(suite):
 def test_an_unknown_requirement_fails(suite):
     status, text = suite("unit", PASSING, "engines")
     assert status == 4
-    assert "use some of engine, gvisor, namespaces, agents, envoy, nix, nixpkgs, microvm, pipelock, sshd" in text
+    assert "use some of engine, gvisor, own_engine, namespaces, agents, envoy, nix, nixpkgs, microvm, pipelock" in text
 
 
 def test_a_missing_engine_is_a_reason_and_where_required_a_failure(suite, tmp_path):

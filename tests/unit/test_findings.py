@@ -107,7 +107,7 @@ def test_the_task_prints_it(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = _status(bundle)
-    monkeypatch.setattr(bottles, "_find", lambda _name: (status, _Kept()))
+    monkeypatch.setattr(bottles, "find", lambda _name: (status, _Kept()))
     monkeypatch.setattr(bottles, "_kept", lambda _status: bundle)
     bottles.show_logs("b", follow=False, audit=False, inspection=True, as_json=False)
     assert capsys.readouterr().out.split() == ["deny", "POST", "open.test", "body_dlp"]
@@ -119,7 +119,7 @@ def test_without_pipelock_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "p.toml").write_text(PROFILE)
     plain = build(load_profile(str(tmp_path / "p.toml")), load_pins())
     status = _status(plain)
-    monkeypatch.setattr(bottles, "_find", lambda _name: (status, _Kept()))
+    monkeypatch.setattr(bottles, "find", lambda _name: (status, _Kept()))
     monkeypatch.setattr(bottles, "_kept", lambda _status: plain)
     with pytest.raises(UsageError, match="has no pipelock"):
         bottles.show_logs("b", follow=False, audit=False, inspection=True, as_json=False)

@@ -66,8 +66,8 @@ def _remove(engine: Engine, parts: Parts) -> None:
     containers = parts["containers"]
     left = _guards(api, containers, parts["volumes"]) if engine.local else []
     _settle(api, containers)
+    remove_guards(left)  # before the containers: should this be killed here, their mounts tell the next one of it
     _parallel(lambda part: _gone(api.remove_container, part["Id"], force=True, v=True), containers)
-    remove_guards(left)
     _parallel(lambda part: _remove_network(api, part["Id"]), parts["networks"])
     _parallel(lambda part: _gone(api.remove_volume, part["Name"], force=True), parts["volumes"])
 

@@ -80,10 +80,10 @@ class Range:
     def left(self, name: str) -> list[str]:
         """Of one bottle: its parts, and its state but for the agent's home and the audit, which are kept on purpose."""
         bottle = self.arena.bottle(name)
-        files = [
-            path for path in self.arena.state.rglob("*") if path.is_file() and not {"home", "audit"} & {*path.parts}
-        ]
-        return [part for part in (*self.arena.leftovers(), *map(str, files)) if bottle in part]
+        # Not rglob: another bottle's folder may go while it is walked.
+        files = [Path(folder, file) for folder, _, every in os.walk(self.arena.state) for file in every]
+        left = [str(path) for path in files if not {"home", "audit"} & {*path.parts}]
+        return [part for part in (*self.arena.leftovers(), *left) if bottle in part]
 
     def victim(self, name: str, service: str) -> str:
         """A command that kills a service of the bottle, with all that holds it."""
@@ -98,7 +98,9 @@ class Range:
     def end(self) -> None:
         """After all of it: nothing is left, the workspace is as it was, and no credential is anywhere."""
         assert self.arena.leftovers() == []
-        assert {digest(workspace) for workspace in self.workspaces.iterdir()} == {self.before}
+        for workspace in self.workspaces.iterdir():
+            now = sorted(str(path.relative_to(workspace)) for path in workspace.rglob("*"))
+            assert digest(workspace) == self.before, (workspace.name, now)
         needles = self.arena.secrets("codex")
         places = [*self.arena.places(), self.workspaces, self.tasks, Path(os.environ["XDG_CACHE_HOME"])]
         found = traces.found_on_host(self.arena.engine, places, needles, self.arena.began)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bottlegen.errors import RuntimeFailure
 from runtime.bubblewrap import client
 from runtime.bubblewrap.inside import frames, interceptor
 from runtime.bubblewrap.records import Folder
@@ -31,15 +32,16 @@ given = [fcntl.fcntl(int(sys.argv.pop()), fcntl.F_DUPFD, 100) for _ in range(2)]
 for number, descriptor in zip(({frames.DOORS}, {frames.LISTENER}), given):
     os.dup2(descriptor, number)
     os.close(descriptor)
-from runtime.bubblewrap.inside.interceptor import main
-main()
+from runtime.bubblewrap.inside import interceptor
+interceptor._FIRST = float(sys.argv.pop(1))
+interceptor.main()
 """
 
 
 class Standing:
     """An interceptor that runs; `folder` is its service's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, first: float = interceptor._FIRST) -> None:
         self.folder = folder
         self.denied = folder / "denied"
         launch = {
@@ -52,7 +54,8 @@ class Standing:
             self.port = listener.getsockname()[1]
             given = (control.fileno(), listener.fileno())
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BEGIN, str(ROOT), str(folder / "launch"), *map(str, given)],
+                [sys.executable, "-I", "-S", "-c", _BEGIN, str(ROOT), str(first), str(folder / "launch"),
+                 *map(str, given)],
                 stdin=self._leash[0], stdout=subprocess.PIPE, pass_fds=given,
             )  # fmt: skip
 
@@ -103,6 +106,15 @@ def standing(tmp_path: Path) -> Iterator[Standing]:
         yield made
     finally:
         made.close()
+
+
+def test_a_guest_that_never_comes_is_said_so(tmp_path: Path) -> None:
+    standing = Standing(tmp_path, first=0.3)
+    try:
+        with pytest.raises(RuntimeFailure, match="nothing was heard of the machine's first process"):
+            client.place(tmp_path, [])
+    finally:
+        standing.close()
 
 
 def exactly(stream: socket.socket, size: int) -> bytes:

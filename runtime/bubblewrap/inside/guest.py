@@ -5,6 +5,7 @@ what this host asks next. The key that tells them from the agent's own is made h
 """
 
 import asyncio
+import errno
 import json
 import os
 import secrets
@@ -75,6 +76,7 @@ def _dial(key: bytes) -> socket.socket:
             if made.recv(1):
                 made.settimeout(None)
                 return made
+            raise ConnectionResetError(errno.ECONNRESET, "the interceptor hung up")
         except OSError:
             if time.monotonic() > end:
                 raise

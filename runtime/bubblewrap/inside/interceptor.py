@@ -25,7 +25,7 @@ KEY_BYTES = 32
 _CHUNK = 1 << 18
 _PATIENCE = 10.0
 _LAST_WORDS = 3.0
-_FIRST = 120.0
+_FIRST = 90.0
 """Seconds in which the guest's first process comes: a fraction of one, half a minute where processors are emulated."""
 
 _DENIED_BYTES = 4 * 1024 * 1024
@@ -126,7 +126,10 @@ class Interceptor:
             far_reader, far_writer = await asyncio.wait_for(self._next(), _FIRST)
             far_writer.write(b"\0")  # taken: the guest readies another
             await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer, close=True))
-        except (OSError, TimeoutError):
+        except TimeoutError:
+            said = f"nothing was heard of the machine's first process for {_FIRST:.0f} s"
+            writer.write(frames.document(frames.RESULT, {"said": said}))
+        except OSError:
             pass
         finally:
             for each in (writer, far_writer):

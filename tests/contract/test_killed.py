@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tests import live
 from tests.contract.arena import ROOT, Arena, arena  # noqa: F401 - a fixture
 
 
@@ -12,8 +13,8 @@ def _kept(arena: Arena) -> list[str]:  # noqa: F811
     """What the state directory holds beside the agents' homes and the audit, which are kept on purpose."""
     return sorted(
         str(path.relative_to(arena.state))
-        for path in arena.state.rglob("*")
-        if path.is_file() and not {"home", "audit"} & {*path.relative_to(arena.state).parts}
+        for path in live.files(arena.state)
+        if not {"home", "audit"} & {*path.relative_to(arena.state).parts}
     )
 
 

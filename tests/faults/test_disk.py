@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import live
 from tests.contract.arena import Arena, arena  # noqa: F401 - a fixture
 from tests.faults.tally import Tally, tally  # noqa: F401 - a fixture
 from tests.faults.test_kills import clear, digest
@@ -43,7 +44,7 @@ def _task(arena: Arena, folder: Path, *argv: str) -> Run:  # noqa: F811
 
 def _left(arena: Arena) -> list[str]:  # noqa: F811
     """But for what is kept on purpose: the agent's home, and the audit."""
-    files = [path for path in arena.state.rglob("*") if path.is_file() and path.name != "filler"]
+    files = [path for path in live.files(arena.state) if path.name != "filler"]
     return [*arena.leftovers(), *(str(path) for path in files if not {"home", "audit"} & {*path.parts})]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from runtime.docker import naming
+from tests import live
 from tests.contract import traces
 from tests.contract.arena import Arena, arena  # noqa: F401 - a fixture
 from tests.faults.tally import Tally, tally  # noqa: F401 - a fixture
@@ -80,9 +81,7 @@ class Range:
     def left(self, name: str) -> list[str]:
         """Of one bottle: its parts, and its state but for the agent's home and the audit, which are kept on purpose."""
         bottle = self.arena.bottle(name)
-        # Not rglob: another bottle's folder may go while it is walked.
-        files = [Path(folder, file) for folder, _, every in os.walk(self.arena.state) for file in every]
-        left = [str(path) for path in files if not {"home", "audit"} & {*path.parts}]
+        left = [str(path) for path in live.files(self.arena.state) if not {"home", "audit"} & {*path.parts}]
         return [part for part in (*self.arena.leftovers(), *left) if bottle in part]
 
     def victim(self, name: str, service: str) -> str:

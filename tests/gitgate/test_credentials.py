@@ -13,6 +13,7 @@ from bottlegen.secret import Secret
 from runtime.base import MaterialFile
 from runtime.sidecars import git_gate as material
 from runtime.sidecars.begin import Held
+from tests import live
 from tests.gitgate.conftest import AUTHOR, TOKEN, Agent, World, agent_settings
 from tests.gitgate.gate import HOST, bundle_of, running
 from tests.gitgate.processes import shown
@@ -164,5 +165,4 @@ def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
 
 
 def _files_with(needle: bytes, folder: Path) -> list[str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [str(path.relative_to(folder)) for path in files if needle in path.read_bytes()]
+    return [str(path.relative_to(folder)) for path in live.holding(folder, needle)]

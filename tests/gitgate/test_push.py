@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import live
 from tests.gitgate.conftest import TOKEN, Agent, Done, World
 from tests.gitgate.processes import Memory
 
@@ -191,7 +192,7 @@ def test_more_than_the_disk_should_take_is_cut_off(agent: Agent, world: World, b
     while list((world.gate.folder / "scratch").glob("remotes/strict/objects/tmp_objdir-*")):  # git tidies up behind it
         assert time.monotonic() < end
         time.sleep(0.02)
-    used = sum(path.stat().st_size for path in (world.gate.folder / "scratch").rglob("*") if path.is_file())
+    used = sum(path.stat().st_size for path in live.files(world.gate.folder / "scratch"))
     assert used < 20 << 20
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import live
 from tests.gitgate.conftest import AUTHOR, Agent, World, agent_settings
 from tests.gitgate.gate import HOST, bundle_of, running
 from tests.pretend.git_host import GitHost
@@ -55,7 +56,7 @@ def test_clone_and_push(tmp_path: Path, host: tuple[SshHost, GitHost]) -> None:
         agent.must("push", "-q", "origin", "HEAD:agent/x", cwd=tmp_path / "work")
         assert "outside of what may be pushed" in agent.git("push", "origin", "HEAD:main", cwd=tmp_path / "work").said
         body = host[0].key.splitlines()[2].encode()
-        files = [path for path in world.gate.folder.rglob("*") if path.is_file() and body in path.read_bytes()]
+        files = live.holding(world.gate.folder, body)
         assert files == [world.gate.folder / "base/slots/GIT_GATE_TOKEN_0"]
         assert files[0].stat().st_mode & 0o777 == 0o600
         assert body not in world.gate.said().encode()

@@ -15,6 +15,7 @@ from bottlegen.sidecars import pipelock
 from bottlegen.sidecars.material import PIPELOCK_PORT
 from runtime import ca
 from runtime.bubblewrap.inside import passing
+from tests import live
 from tests.dataplane.sidecar import BOTTLE, now
 from tests.gitgate.conftest import AUTHOR, Agent, World, agent_settings
 from tests.gitgate.gate import HOST, bundle_of, running
@@ -120,9 +121,10 @@ def test_a_value_of_the_bottle_is_not_pushed(behind: Behind) -> None:
         assert "holds a credential of this bottle" in said
         assert 'git.remotes "own": secret_scan = true' in said
         assert value not in said
-    held = [path.read_bytes() for path in behind.world.gate.folder.rglob("*") if path.is_file()]
-    assert any(TOKEN.encode() in data for data in held)  # the control
-    assert not any(ELSEWHERE.encode() in data or ELSEWHERE.encode().hex().encode() in data for data in held)
+    folder = behind.world.gate.folder
+    assert live.holding(folder, TOKEN.encode()) != []  # the control
+    for needle in (ELSEWHERE.encode(), ELSEWHERE.encode().hex().encode()):
+        assert live.holding(folder, needle) == []
 
 
 def test_what_pipelock_knows_is_not_pushed(behind: Behind) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.host import Host
+from tests import live
 from tests.contract.bottle import standard_streams
 from tests.microvm.test_bottle import engine_s_folders, host, launched, place, provider, runtime  # noqa: F401 - fixtures
 from tests.pretend import Pretence, PretendProvider
@@ -53,6 +54,6 @@ def test_codex_takes_a_turn(host: Host, runtime: Any, provider: PretendProvider,
     turn = next(seen for seen in provider.to("chatgpt.com") if seen.header("upgrade") == "websocket")
     assert turn.header("authorization") == f"Bearer {login.access_token}"
     token = login.access_token.encode()
-    assert not any(token in path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert live.holding(home, token) == []
     runtime.remove(made.name)
     shutil.rmtree(work)

@@ -4,7 +4,7 @@ The limits are far above any real profile and far below what hurts; lines are wo
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -145,24 +145,27 @@ def _decode(name: str, raw: bytes) -> str:
 def _flaws(data: Mapping[str, object]) -> Iterator[Flaw]:
     """Walk all values without recursion; Refusal when there are too many or too deep ones."""
     todo: list[tuple[Keys, object]] = [((), data)]
-    nodes = 0
+    nodes = 1
     while todo:
         keys, value = todo.pop()
-        nodes += 1
+        if len(keys) >= MAX_DEPTH:
+            raise Refusal(f"tables or lists are nested deeper than {MAX_DEPTH}", "a profile needs four levels")
+        named = isinstance(value, dict)
+        children = _children(value)
+        nodes += len(children)
         if nodes > MAX_NODES:
             raise Refusal(f"more than {MAX_NODES} values", "keep a profile to settings; split it with extends")
-        if isinstance(value, dict | list):
-            if len(keys) >= MAX_DEPTH:
-                raise Refusal(f"tables or lists are nested deeper than {MAX_DEPTH}", "a profile needs four levels")
-            todo.extend(((*keys, key), child) for key, child in _children(value))
-            if isinstance(value, dict):
-                yield from (flaw for key in value if (flaw := _flaw((*keys, key), key, "key")))
-        elif flaw := _flaw(keys, value, "value"):
-            yield flaw
+        for key, child in children:
+            if named and (flaw := _flaw(key, "key")):
+                yield Flaw((*keys, key), *flaw)
+            if isinstance(child, dict | list):
+                todo.append(((*keys, key), child))
+            elif flaw := _flaw(child, "value"):
+                yield Flaw((*keys, key), *flaw)
 
 
-def _children(value: dict[str, object] | list[object]) -> Iterator[tuple[str | int, object]]:
-    yield from value.items() if isinstance(value, dict) else enumerate(value)
+def _children(value: object) -> Collection[tuple[str | int, object]]:
+    return value.items() if isinstance(value, dict) else [*enumerate(value)] if isinstance(value, list) else ()
 
 
 @lru_cache(maxsize=20_000)
@@ -172,16 +175,13 @@ def _hidden(text: str) -> str:
     return match[0] if match else ""
 
 
-def _flaw(keys: Keys, value: object, noun: str) -> Flaw | None:
+def _flaw(value: object, noun: str) -> tuple[str, str] | None:
+    """What is wrong with a key or a value that holds no others, and the fix."""
     if isinstance(value, str):
         hidden = _hidden(value)
-        return (
-            Flaw(keys, f"control character {code_point(hidden)} in a {noun}", "delete the character")
-            if hidden
-            else None
-        )
+        return (f"control character {code_point(hidden)} in a {noun}", "delete the character") if hidden else None
     if value is None:
-        return Flaw(keys, "a value is missing (null)", "give it a value, or remove the key")
+        return "a value is missing (null)", "give it a value, or remove the key"
     if isinstance(value, int) and not -_INTEGER <= value < _INTEGER:
-        return Flaw(keys, "number is out of range (64 bit)", "write a smaller number")
+        return "number is out of range (64 bit)", "write a smaller number"
     return None

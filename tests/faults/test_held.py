@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,9 +34,10 @@ class Sidecar:
         assert self._process.stdin is not None
         self._process.stdin.close()
 
-    def says(self) -> str:
+    def says(self, line: str) -> bool:
+        """Wait for this one; what the shell says of its own before it is passed over."""
         assert self._process.stderr is not None
-        return self._process.stderr.readline()
+        return line in self._process.stderr
 
     def commands(self) -> list[str]:
         """What runs as a child of the script, by name."""
@@ -57,13 +59,17 @@ def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
             env={"PATH": "/usr/bin:/bin", "BOTTLEGEN_PORT": str(port.getsockname()[1])}, start_new_session=True,
         )  # fmt: skip
         made = Sidecar(process)
+        end = threading.Timer(20 * _WAIT, os.killpg, (process.pid, signal.SIGKILL))  # nobody reads for longer than this
+        end.start()
         try:
             made.give(f"{len(_MATERIAL)} held\n{_MATERIAL.decode()}")
-            assert made.says() == "bottlegen: ready\n"
+            assert made.says("bottlegen: ready\n")
             yield made
         finally:
+            end.cancel()
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            with process:
+                pass
 
 
 def test_one_silence_is_borne_and_two_are_the_end(sidecar: Sidecar) -> None:
@@ -72,7 +78,7 @@ def test_one_silence_is_borne_and_two_are_the_end(sidecar: Sidecar) -> None:
         time.sleep(pause)
         last = sidecar.give("\n")
         assert "tail" in sidecar.commands(), "the control: it runs while it hears that it is held"
-    assert sidecar.says() == _CLOSED
+    assert sidecar.says(_CLOSED)
     assert 2 * _WAIT - 0.1 < time.monotonic() - last < 2 * _WAIT + 5
     assert "tail" not in sidecar.commands()
 
@@ -80,6 +86,6 @@ def test_one_silence_is_borne_and_two_are_the_end(sidecar: Sidecar) -> None:
 def test_the_end_of_its_input_is_the_end_at_once(sidecar: Sidecar) -> None:
     began = sidecar.give("\n")
     sidecar.let_go()
-    assert sidecar.says() == _CLOSED
+    assert sidecar.says(_CLOSED)
     assert time.monotonic() - began < _WAIT
     assert "tail" not in sidecar.commands()

@@ -1,7 +1,9 @@
 """Holds a bottle's sidecars on the host: writes down what they decide, and when it ends their ways out close.
 
 Each sidecar's input is a connection that this process has, and nobody else: however this ends, the input ends, and with
-it the sidecar's command. Runs by itself, with the standard library alone; its control socket is its stdin.
+it the sidecar's command. An engine that is killed leaves the input open, so a beat goes through it for as long as this
+process reads; without one the command ends too. Runs by itself, with the standard library alone; its control socket is
+its stdin.
 """
 
 import fcntl
@@ -11,6 +13,9 @@ import selectors
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,10 @@ if __name__ == "__main__":
 from runtime.audit.writer import Failed, Order, Writer
 
 READY = b"bottlegen: ready"
+BEAT = 5.0
+"""Seconds between two beats. A sidecar bears six without one (images/sidecar/entry.sh): a disk that is slow to take
+what is written, which holds this process up, is no reason to end it."""
+
 _CHUNK = 65536
 _MESSAGE = 65536
 _PING = b"GET /_ping HTTP/1.0\r\n\r\n"
@@ -50,6 +59,12 @@ class Sidecar:
             except OSError:
                 self._reply = None  # who started the bottle is gone, or no longer waits
 
+    def beat(self) -> None:
+        """Its material came before it with its length, so no beat is taken for a part of that. Never waits: an engine
+        that takes nothing more is not alive, and that the stream has ended is read, not written."""
+        with suppress(OSError):
+            self.stream.send(b"\n", socket.MSG_DONTWAIT)
+
     def take(self, data: bytes) -> None:
         """The next bytes of the stream."""
         while data:
@@ -79,8 +94,10 @@ class Sidecar:
 
 
 class Holder:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, now: Callable[[], float] = time.monotonic) -> None:
         self._control = control
+        self._now = now
+        self._beaten = -BEAT
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
         self._sidecars: list[Sidecar] = []
@@ -88,8 +105,7 @@ class Holder:
     def run(self) -> None:
         """Until the last sidecar has ended and nobody can bring another."""
         while self._selector.get_map():
-            waits = any(each.writer and each.writer.waits for each in self._sidecars)
-            for key, _ in self._selector.select(1.0 if waits else None):
+            for key, _ in self._selector.select(self.patience()):
                 if key.data:
                     self._read(key.data)
                 else:
@@ -97,6 +113,22 @@ class Holder:
             for each in self._sidecars:
                 if each.writer:
                     each.writer.tick()
+            self.beat()
+
+    def patience(self) -> float | None:
+        """Seconds until there is something to do that nobody brings; None while there is nothing."""
+        if not self._sidecars:
+            return None
+        waits = any(each.writer and each.writer.waits for each in self._sidecars)
+        return min(1.0 if waits else BEAT, max(0.0, self._beaten + BEAT - self._now()))
+
+    def beat(self) -> None:
+        """Of all sidecars, when it is time."""
+        if self._now() < self._beaten + BEAT:
+            return
+        self._beaten = self._now()
+        for each in self._sidecars:
+            each.beat()
 
     def _more(self) -> None:
         message, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 2)

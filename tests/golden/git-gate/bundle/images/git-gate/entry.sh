@@ -29,13 +29,17 @@ watch() {
 
 # Who holds stdin writes the audit: when it is let go, the command ends at once. This process stays, so that whoever
 # calls is refused, and need not wait for a host that no longer answers.
+# A killed engine leaves stdin open, so whoever holds it writes a line every 5 seconds, and 15 without one, twice in a row,
+# end the command as well. Twice for the sake of clocks: on a host that sleeps, the one that is waited by stands still, but
+# a virtual machine's may run on. When that wakes both sides are late, and the second wait gives the writer its turn.
+# bash, which is in every base that has apt: its `read` knows a limit, and no line costs a process.
 exec 3<&0 < /dev/null
 closed=
 trap 'closed=yes; kill -KILL "$command"' USR1
 trap 'kill -TERM "$command"' TERM
 "$@" 3<&- &
 command=$!
-(cat <&3 > /dev/null 2>&1; kill -USR1 $$) > /dev/null 2>&1 &
+(bash -c 'while read -rt 15 || read -rt 15; do :; done' <&3; kill -USR1 $$) > /dev/null 2>&1 &
 exec 3<&-
 while kill -0 "$command" 2> /dev/null; do
     status=0

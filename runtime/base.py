@@ -115,13 +115,15 @@ class Run:
 class Finding:
     """One row of `verify`: `check` of `part` is as the bundle says, is not, or could not be seen.
 
-    `found` says in words what was found, or why nothing could be; never a value of the environment.
+    `found` says in words what was found, or why nothing could be; never a value of the environment. `stops` is whether
+    a start is undone unless the row is equal; where it is not, the start says so and goes on.
     """
 
     part: str
     check: str
     state: Literal["equal", "differs", "unknown"]
     found: str = ""
+    stops: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -329,10 +329,9 @@ def _status_soon(folder: Folder) -> int | None:
 
 
 def _status(bottle: str, folder: Folder) -> BottleStatus:
-    told = folder.told()
-    states = {
-        name: "running" if folder.running(name) else "exited" if folder.exit(name) is not None else "dead"
-        for name in folder.services()
+    told, begun = folder.told(), folder.services()
+    states = {name: _service_state(folder, name) for name in begun} | {
+        name: "missing" for name in (_AGENT, *told.get("ready", {})) if name not in begun
     }
     return BottleStatus(
         bottle=bottle,
@@ -340,14 +339,19 @@ def _status(bottle: str, folder: Folder) -> BottleStatus:
         hash=str(told.get("hash", "")),
         session=str(told.get("session", "")),
         runtime=RUNTIME,
-        state=_state(states, {_AGENT, *told.get("ready", {})}),
+        state=_state(states),
         created=str(told.get("created", "")),
         services=tuple(sorted(states.items())),
     )
 
 
-def _state(states: Mapping[str, str], expected: set[str]) -> str:
-    if states.get(_AGENT) == "exited":
+def _service_state(folder: Folder, service: str) -> str:
+    if folder.running(service):
+        return "running"
+    return "dead" if folder.exit(service) is None else "exited"
+
+
+def _state(states: Mapping[str, str]) -> str:
+    if states[_AGENT] == "exited":
         return "stopped"
-    whole = states.keys() >= expected and set(states.values()) == {"running"}
-    return "running" if whole else "broken"
+    return "running" if set(states.values()) == {"running"} else "broken"

@@ -96,4 +96,5 @@ def _closed_and_said(arena: Arena, ask: tuple[str, ...]) -> bool:  # noqa: F811
     assert isinstance(services, dict)
     assert services["egress"] in ("exited", "dead")
     assert services["agent"] == "running"
+    assert entry["amiss"] == f"egress {services['egress']}"
     return arena.bottlegen(*ask).stdout == "000"

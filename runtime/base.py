@@ -84,7 +84,10 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BottleStatus:
-    """One line of `ps`. `state` is `running`, `stopped` (the agent ended) or `broken` (a part is missing)."""
+    """One line of `ps`. `state` is `running`, `stopped` (the agent ended) or `broken` (a service does not run).
+
+    `services` has the state of each that the bottle should have, in its runtime's words, or `missing`.
+    """
 
     bottle: str
     profile: str
@@ -94,6 +97,14 @@ class BottleStatus:
     state: str
     created: str
     services: tuple[tuple[str, str], ...]
+
+    @property
+    def amiss(self) -> str:
+        """What makes a broken bottle one, as in `egress dead; agent, git-gate missing`; empty for any other."""
+        names: dict[str, list[str]] = {}
+        for name, state in self.services if self.state == "broken" else ():
+            names.setdefault(state, []).append(name)
+        return "; ".join(f"{', '.join(names[state])} {state}" for state in sorted(names) if state != "running")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +126,15 @@ class Run:
 class Finding:
     """One row of `verify`: `check` of `part` is as the bundle says, is not, or could not be seen.
 
-    `found` says in words what was found, or why nothing could be; never a value of the environment.
+    `found` says in words what was found, or why nothing could be; never a value of the environment. `stops` is whether
+    a start is undone unless the row is equal; where it is not, the start says so and goes on.
     """
 
     part: str
     check: str
     state: Literal["equal", "differs", "unknown"]
     found: str = ""
+    stops: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ def _audit_lines(name: str, *, follow: bool) -> "Iterable[AuditLine]":
     status, runtime = find(name)
     if run := audits.session(status.bottle, status.session):
         return written(run, follow=follow)
-    there = [service for service, _ in status.services if service in SOURCES and service != "agent"]
+    there = [each for each, its in status.services if each in SOURCES and each != "agent" and its != "missing"]
     return together([runtime.logs(status.bottle, service, follow=follow) for service in there], follow=follow)
 
 
@@ -133,6 +133,9 @@ def list_bottles(*, as_json: bool) -> None:
         return
     rows = [(s.bottle, s.state, s.profile, s.runtime, s.created, s.hash[7:19]) for s in statuses]
     print_table(("bottle", "state", "profile", "runtime", "since", "hash"), rows)
+    for status in statuses:
+        if status.amiss:
+            print(f"{status.bottle}: {status.state}: {seen(status.amiss)}")
     for bottle, told in troubles.items():
         for trouble in told:
             print(f"{bottle}: {seen(trouble)}")
@@ -164,6 +167,7 @@ def _status_document(status: BottleStatus, good: certificates.Certificates | Non
         "created": status.created,
         "hash": status.hash,
         "session": status.session,
+        "amiss": status.amiss,
         "services": dict(status.services),
         "certificates_until": good.ends.isoformat(timespec="seconds") if good else "",
     }

@@ -39,7 +39,7 @@ class Entry:
 def _docker(host: Host) -> Runtime:
     from runtime.docker import DockerRuntime
 
-    return DockerRuntime(host.env, host.cache, host.ca_file)
+    return DockerRuntime(host.env, host.cache, host.ca_file, State.of(host.env, host.home).root)
 
 
 def _no_engine(host: Host) -> tuple[Problem, ...]:

@@ -165,14 +165,22 @@ def run_of(spec: LaunchSpec, endpoints: Endpoints, static_hosts: Mapping[str, st
 
 
 def confirm(findings: Iterable[Finding]) -> None:
-    """RuntimeFailure with everything that is not, or cannot be seen to be, as the bundle says."""
+    """RuntimeFailure with everything that is not, or cannot be seen to be, as the bundle says; what a start may go on
+    with is said on stderr."""
     found = [each for each in findings if each.state != "equal"]
-    said = (f"{each.part}, {each.check}: {each.found}" for each in found)
-    fix = "bottlegen up again; if it stays, see who else changes containers, networks or mounts on this host"
-    if found:
+    again = "bottlegen up again; if it stays, see who else changes containers, networks or mounts on this host"
+    if stopping := [each for each in found if each.stops]:
         raise RuntimeFailure(
-            Problem(what=f"the bottle that was started is not what its bundle says: {what}", fix=fix) for what in said
+            Problem(what=f"the bottle that was started is not what its bundle says: {_told(each)}", fix=again)
+            for each in stopping
         )
+    for each in found:
+        fix = "a newer bottlegen may know it; bottlegen verify shows it again"
+        print(f"warning: {_told(each)}\n  fix: {fix}", file=sys.stderr)
+
+
+def _told(finding: Finding) -> str:
+    return f"{finding.part}, {finding.check}: {finding.found}"
 
 
 def _undo(spec: LaunchSpec, runtime: Runtime) -> None:

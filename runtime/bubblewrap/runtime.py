@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from runtime.bubblewrap import cgroup, client, command, comparing, launching, or
 from runtime.bubblewrap.binaries import Binaries, pinned
 from runtime.bubblewrap.records import Folder
 from runtime.service_env import agent_ports, sidecar_names
+from runtime.workspace_users import WorkspaceUsers, of_workspace
 
 if TYPE_CHECKING:
     from runtime.artifacts import ArtifactStore
@@ -41,6 +42,7 @@ class BubblewrapRuntime:
         self._env = env
         self._binaries = Binaries(cache / "programs", lambda: _store(cache / "artifacts", env, ca_file))
         self._root = state / RUNTIME
+        self._users = WorkspaceUsers(state)
         self._programs: dict[str, Path] = {}
 
     @cached_property
@@ -92,6 +94,7 @@ class BubblewrapRuntime:
                 folder = records.claim(self._root, spec.bottle, told)
             except FileExistsError as e:
                 raise _taken(spec.bottle) from e
+        self._users.begin(self.name, spec)
         names = sidecars.of(spec.bundle)
         with translated(f"start the sidecars of bottle '{spec.bottle}'"):
             (folder.path / "filter").write_bytes(seccomp.program())
@@ -238,12 +241,16 @@ class BubblewrapRuntime:
         records.sweep(self._root)
         folder = Folder(self._root / bottle)
         told = folder.told()
-        if not folder.path.is_dir() or (session and told.get("session") != session):
+        others = partial(self._guards_of_others, bottle)
+        if not folder.path.is_dir():
+            self._users.forget(self.name, bottle, session, there=folder.path.is_dir, others=others)
+            return False
+        if session and told.get("session") != session:
             return False
         records.end(folder, bottle)
         for service in folder.services():
             cgroup.remove(launching.groups_of(folder, service))
-        workspace.remove_guards([Path(path) for path in _guards(folder) - self._guards_of_others(bottle)])
+        self._users.end(self.name, bottle, session, made=partial(_guards, folder), others=others)
         records.forget(folder)
         return True
 
@@ -295,8 +302,7 @@ def remember_guards(folder: Folder, binds: Sequence[workspace.Bind]) -> None:
 
 def _guards(folder: Folder) -> set[str]:
     """Those that a bottle's start wrote down, and those of its workspace that it may have made before it could."""
-    place = folder.told().get("workspace", "")
-    here = {str(path) for path in workspace.guards(Path(place))} if place else set()
+    here = of_workspace(folder.told().get("workspace", ""))
     try:
         return here | set(json.loads((folder.path / "guards").read_text()))
     except (FileNotFoundError, ValueError):
@@ -329,10 +335,9 @@ def _status_soon(folder: Folder) -> int | None:
 
 
 def _status(bottle: str, folder: Folder) -> BottleStatus:
-    told = folder.told()
-    states = {
-        name: "running" if folder.running(name) else "exited" if folder.exit(name) is not None else "dead"
-        for name in folder.services()
+    told, begun = folder.told(), folder.services()
+    states = {name: _service_state(folder, name) for name in begun} | {
+        name: "missing" for name in (_AGENT, *told.get("ready", {})) if name not in begun
     }
     return BottleStatus(
         bottle=bottle,
@@ -340,14 +345,19 @@ def _status(bottle: str, folder: Folder) -> BottleStatus:
         hash=str(told.get("hash", "")),
         session=str(told.get("session", "")),
         runtime=RUNTIME,
-        state=_state(states, {_AGENT, *told.get("ready", {})}),
+        state=_state(states),
         created=str(told.get("created", "")),
         services=tuple(sorted(states.items())),
     )
 
 
-def _state(states: Mapping[str, str], expected: set[str]) -> str:
-    if states.get(_AGENT) == "exited":
+def _service_state(folder: Folder, service: str) -> str:
+    if folder.running(service):
+        return "running"
+    return "dead" if folder.exit(service) is None else "exited"
+
+
+def _state(states: Mapping[str, str]) -> str:
+    if states[_AGENT] == "exited":
         return "stopped"
-    whole = states.keys() >= expected and set(states.values()) == {"running"}
-    return "running" if whole else "broken"
+    return "running" if set(states.values()) == {"running"} else "broken"

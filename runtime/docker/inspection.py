@@ -1,6 +1,7 @@
 """Containers and networks beside the requests that make them: every field that the engine tells has its row.
 
-A field that the request leaves out must be one that says nothing, so what somebody added is found without being known.
+A field that the request leaves out must be one that says nothing. One that is not known here cannot be judged, so it is
+told as unknown rather than passed: see docs/decisions/0024.
 """
 
 import hashlib
@@ -10,33 +11,10 @@ from typing import Any
 
 from bottlegen.wording import shown
 from runtime.base import Finding, MaterialFile
-
-_LIMITS = (
-    "Memory", "MemorySwap", "MemorySwappiness", "MemoryReservation", "NanoCpus", "PidsLimit", "ShmSize", "Ulimits",
-    "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus", "CpusetMems",
-    "CpuCount", "CpuPercent", "BlkioWeight", "OomKillDisable", "KernelMemory", "KernelMemoryTCP",
-)  # fmt: skip
-_FIELDS = {
-    "mounts": ("Mounts", "Binds", "Tmpfs", "VolumesFrom", "VolumeDriver"),
-    "networks": (
-        "NetworkMode", "ExtraHosts", "Dns", "DnsOptions", "DnsSearch", "Links", "PortBindings", "PublishAllPorts",
-    ),
-    "limits": _LIMITS,
-    "capabilities": ("CapAdd", "CapDrop", "Privileged"),
-    "read-only root": ("ReadonlyRootfs",),
-    "user": ("GroupAdd", "UsernsMode"),
-}  # fmt: skip
-"""Which row a field of HostConfig belongs to; every other one is in the row `isolation`."""
+from runtime.docker import known_fields
+from runtime.docker.known_fields import plain
 
 _NO_NEW_PRIVILEGES, _FILTER = "no-new-privileges", "seccomp"
-_COVERED = ("MaskedPaths", "ReadonlyPaths")
-"""What the engine covers of /proc and /sys: it tells the lists, and only a container without this wall has none."""
-
-_TOLD = ("ConsoleSize", "ContainerIDFile", "OomScoreAdj", "MemorySwappiness")
-"""Fields that engines fill in by themselves, each in its own way, and that say nothing of a wall."""
-
-_FAMILIES = ("com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6")
-"""Options of a network that newer engines add, and that its own fields tell too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +40,19 @@ def container(expected: Expected, found: Mapping[str, Any]) -> Iterator[Finding]
     }  # fmt: skip
     for check, look in rows.items():
         yield finding(expected.service, check, look(expected, found))
+    yield newer(expected.service, known_fields.unknown(found))
 
 
 def finding(part: str, check: str, differences: Iterable[str]) -> Finding:
     """Equal when there is no difference."""
     told = "; ".join(differences)
     return Finding(part=part, check=check, state="differs" if told else "equal", found=told)
+
+
+def newer(part: str, unknown: Iterable[str]) -> Finding:
+    """What cannot be judged here: a start goes on and says so, as any engine newer than this program may tell more."""
+    told = "; ".join(unknown)
+    return Finding(part=part, check="newer fields", state="unknown" if told else "equal", found=told, stops=False)
 
 
 def _running(_: Expected, found: Mapping[str, Any]) -> Iterator[str]:
@@ -95,7 +80,8 @@ def _command(expected: Expected, found: Mapping[str, Any]) -> Iterator[str]:
         if config.get(name) != expected.request[name]:
             yield f"{name} is {shown(str(config.get(name)))}"
     for name in ("Entrypoint", "WorkingDir"):
-        if config.get(name) != (expected.request[name] or image.get(name)):
+        # Since API 1.52 an image is told without what it does not set, and a container still with it, as "".
+        if (config.get(name) or None) != (expected.request[name] or image.get(name) or None):
             yield f"{name} is {shown(str(config.get(name)))}"
     if config.get("Healthcheck"):
         yield "a health check runs in it"
@@ -133,7 +119,7 @@ def _labels(expected: Expected, found: Mapping[str, Any]) -> Iterator[str]:
 
 def _by_key(what: str, wanted: Mapping[str, Any], has: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(wanted.keys() | has.keys()):
-        if _plain(wanted.get(name)) != _plain(has.get(name)):
+        if plain(wanted.get(name)) != plain(has.get(name)):
             yield f"{what}{shown(name)} is {shown(str(has.get(name)))}, not {shown(str(wanted.get(name)))}"
 
 
@@ -193,48 +179,29 @@ def _options(found: Mapping[str, Any]) -> list[str]:
 
 
 def _isolation(expected: Expected, found: Mapping[str, Any]) -> Iterator[str]:
-    assigned = {name for names in _FIELDS.values() for name in names} | {"SecurityOpt", *_TOLD, *_COVERED}
-    host = found["HostConfig"]
-    yield from _differences([name for name in sorted(host) if name not in assigned], expected, host)
+    yield from _host_fields("isolation", expected, found)
     yield from (f"{shown(option[:60])} is set" for option in _options(found) if not option.startswith(_FILTER))
-    for name in _COVERED:
-        if name in host and not host[name]:
-            yield f"{name} is empty"
+    host = found["HostConfig"]
+    for name, least in known_fields.COVERED.items():
+        if name in host and (missing := sorted(least - {*(host[name] or ())})):
+            yield f"{name} is empty" if not host[name] else f"{name} is without {', '.join(missing)}"
 
 
 def _host_fields(row: str, expected: Expected, found: Mapping[str, Any]) -> Iterator[str]:
-    yield from _differences(_FIELDS[row], expected, found["HostConfig"])
+    yield from _differences(known_fields.ROWS[row], expected, found["HostConfig"])
 
 
 def _differences(names: Iterable[str], expected: Expected, host: Mapping[str, Any]) -> Iterator[str]:
     request = expected.request["HostConfig"]
+    host = known_fields.asked(request, host)
     for name in names:
-        wanted, has = _plain(request.get(name)), _plain(host.get(name))
-        if has != wanted and not (wanted is None and has in _unasked(name, expected)):
+        wanted, has = plain(request.get(name)), plain(host.get(name))
+        if has != wanted and not (wanted is None and has in known_fields.unasked(name, expected.default_runtime)):
             yield f"{name} is {shown(_said(has))}, not {shown(_said(wanted))}"
-
-
-def _unasked(name: str, expected: Expected) -> tuple[Any, ...]:
-    """What the engine says of a field that it was asked nothing of."""
-    given = {
-        "IpcMode": ("private", "shareable"), "CgroupnsMode": ("host", "private"), "Isolation": ("default",),
-        "Runtime": (expected.default_runtime,), "MemorySwappiness": (-1,), "PidsLimit": (-1,),
-    }  # fmt: skip
-    return given.get(name, ())
 
 
 def _said(value: Any) -> str:
     return "nothing" if value is None else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """A value in one form, whatever says nothing as None: what an engine leaves out, and what it says by default."""
-    if isinstance(value, Mapping):
-        kept = {name: plain for name, item in sorted(value.items()) if (plain := _plain(item)) is not None}
-        return kept or None
-    if isinstance(value, list | tuple):
-        return sorted((_plain(item) for item in value), key=repr) or None
-    return value or None
 
 
 def network(
@@ -242,6 +209,7 @@ def network(
 ) -> Iterator[Finding]:
     """Rows of a network of the bottle's own; `services` are the containers that are on it."""
     yield finding(part, "flags", _flags(request, found))
+    yield newer(part, known_fields.unknown_of_network(found))
     has = {str(each["Name"]) for each in (found.get("Containers") or {}).values()}
     wanted = set(services)
     yield finding(part, "attached", [
@@ -251,8 +219,8 @@ def network(
 
 
 def _flags(request: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    options = {name: value for name, value in (found.get("Options") or {}).items() if name not in _FAMILIES}
-    yield from _by_key("option ", request["options"] or {}, options)
+    wanted = request["options"] or {}
+    yield from _by_key("option ", wanted, known_fields.options(wanted, found.get("Options") or {}))
     for name, wanted in (
         ("Internal", request["internal"]), ("EnableIPv6", request["enable_ipv6"]), ("Driver", request["driver"]),
         ("Attachable", False), ("Ingress", False), ("ConfigOnly", False),

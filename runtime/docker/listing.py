@@ -4,6 +4,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
+from bottlegen.plan import PROXY_HOST
 from runtime.base import BottleStatus
 from runtime.docker import naming
 from runtime.docker.engine import Engine, translated
@@ -23,7 +24,12 @@ def bottles(engine: Engine) -> tuple[BottleStatus, ...]:
 def _status(bottle: str, parts: list[dict[str, Any]]) -> BottleStatus:
     services = {part["Labels"][naming.SERVICE]: part for part in parts if naming.SERVICE in part["Labels"]}
     labels = parts[0]["Labels"]
-    states = tuple((name, str(services[name]["State"])) for name in sorted(services))
+    # The least that a bottle has, should its containers be of a version that did not label them so.
+    expected = (labels.get(naming.SERVICES) or f"{naming.AGENT},{PROXY_HOST}").split(",")
+    states = tuple(
+        (name, str(services[name]["State"]) if name in services else "missing")
+        for name in sorted({*services, *expected})
+    )
     return BottleStatus(
         bottle=bottle,
         profile=labels.get(naming.PREFIX + "profile", ""),
@@ -37,10 +43,10 @@ def _status(bottle: str, parts: list[dict[str, Any]]) -> BottleStatus:
 
 
 def _state(states: dict[str, str]) -> str:
-    agent = states.pop(naming.AGENT, "")
+    agent = states.pop(naming.AGENT)
     if agent == "exited":
         return "stopped"
-    whole = agent == "running" and states and all(state == "running" for state in states.values())
+    whole = agent == "running" and all(state == "running" for state in states.values())
     return "running" if whole else "broken"
 
 

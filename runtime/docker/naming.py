@@ -7,6 +7,8 @@ AGENT = "agent"
 PREFIX = "bottlegen."
 BOTTLE = PREFIX + "bottle"
 SERVICE = PREFIX + "service"
+SERVICES = PREFIX + "services"
+"""Names of all services that the bottle should have: one whose container is gone is missed by them."""
 SESSION = PREFIX + "session"
 WORKSPACE = PREFIX + "workspace"
 """On the marker alone: where a start may have put guards that no container mounts yet."""
@@ -38,6 +40,7 @@ def labels(spec: LaunchSpec, service: str = "") -> dict[str, str]:
         BOTTLE: spec.bottle,
         PREFIX + "profile": spec.bundle.manifest.name,
         PREFIX + "hash": spec.bundle.hash,
+        SERVICES: ",".join(sorted(spec.bundle.manifest.services)),
         SESSION: spec.session,
         PREFIX + "runtime": RUNTIME,
     }

@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bottlegen.errors import RuntimeFailure
 from runtime.audit.runs import SOURCES
 from runtime.docker import naming
 from runtime.docker.engine import Api, Engine, translated
-from runtime.workspace import guards, remove_guards
+from runtime.workspace_users import WorkspaceUsers, of_workspace
 
 _SETTLED = 1.5
 """Seconds without news after which nothing more comes from a start that was killed: the engine finishes the request it
@@ -26,9 +27,24 @@ _PAUSE = 0.1
 Parts = dict[str, list[dict[str, Any]]]
 
 
-def remove(engine: Engine, bottle: str, session: str = "") -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gone:
+    """Whose parts are removed: of a bottle, or of one of its sessions."""
+
+    engine: Engine
+    users: WorkspaceUsers
+    bottle: str
+    session: str
+
+    def is_its(self, labels: dict[str, str] | None) -> bool:
+        has = labels or {}
+        return has.get(naming.BOTTLE) == self.bottle and self.session in ("", has.get(naming.SESSION))
+
+
+def remove(engine: Engine, users: WorkspaceUsers, bottle: str, session: str = "") -> bool:
     """Remove all of the bottle, or of one of its sessions; False if there was nothing."""
     selects = naming.selects(bottle, session)
+    gone = _Gone(engine=engine, users=users, bottle=bottle, session=session)
     last_seen = begun = time.monotonic()
     found = False
     while time.monotonic() < begun + _PATIENCE:
@@ -37,11 +53,12 @@ def remove(engine: Engine, bottle: str, session: str = "") -> bool:
             found = found or bool(markers)
             if any(parts.values()):
                 found, last_seen = True, time.monotonic()
-                _remove(engine, parts)
+                _remove(gone, parts)
             elif not markers:
+                _forget(gone, selects)
                 return found
             elif time.monotonic() > last_seen + _SETTLED:
-                _remove(engine, {"containers": [], "networks": [], "volumes": markers})
+                _remove(gone, {"containers": [], "networks": [], "volumes": markers})
             else:
                 time.sleep(_PAUSE)
     raise RuntimeFailure(
@@ -61,12 +78,14 @@ def _scan(api: Api, selects: dict[str, list[str]]) -> tuple[Parts, list[dict[str
     return parts, marks
 
 
-def _remove(engine: Engine, parts: Parts) -> None:
-    api = engine.api
-    containers = parts["containers"]
-    left = _guards(api, containers, parts["volumes"]) if engine.local else []
+def _remove(gone: _Gone, parts: Parts) -> None:
+    api, containers = gone.engine.api, parts["containers"]
     _settle(api, containers)
-    remove_guards(left)  # before the containers: should this be killed here, their mounts tell the next one of it
+    if gone.engine.local:  # before the containers: should this be killed here, their mounts tell the next one of it
+        gone.users.end(
+            naming.RUNTIME, gone.bottle, gone.session,
+            made=partial(_guards, containers, parts["volumes"]), others=partial(_guards_of_others, gone),
+        )  # fmt: skip
     _parallel(lambda part: _gone(api.remove_container, part["Id"], force=True, v=True), containers)
     _parallel(lambda part: _remove_network(api, part["Id"]), parts["networks"])
     _parallel(lambda part: _gone(api.remove_volume, part["Name"], force=True), parts["volumes"])
@@ -94,17 +113,35 @@ def _end(api: Api, container: str) -> None:
         api.wait(container, timeout=_ENDING)
 
 
-def _guards(api: Api, containers: list[dict[str, Any]], volumes: list[dict[str, Any]]) -> list[Path]:
-    """Guard files mounted only by these containers, or not yet by any when a start was killed, as its marker among the
-    volumes tells: another bottle on the same workspace still needs its own."""
-    mine = {part["Id"] for part in containers}
-    others = [part for part in api.containers(all=True, filters=naming.selects()) if part["Id"] not in mine]
-    kept = {mount["Source"] for part in others for mount in part.get("Mounts", ())}
-    sources = {mount.get("Source", "") for part in containers for mount in part.get("Mounts", ())}
+def _forget(gone: _Gone, selects: dict[str, list[str]]) -> None:
+    """What somebody removed by hand is nobody's user of a workspace any more."""
+    if gone.engine.local:
+        gone.users.forget(
+            naming.RUNTIME, gone.bottle, gone.session,
+            there=lambda: any(_every(gone.engine.api, selects)), others=partial(_guards_of_others, gone),
+        )  # fmt: skip
+
+
+def _guards(containers: list[dict[str, Any]], volumes: list[dict[str, Any]]) -> set[str]:
+    """Guard files mounted by these containers, or not yet by any when a start was killed, as its marker among the
+    volumes tells."""
+    sources = {str(mount.get("Source", "")) for part in containers for mount in part.get("Mounts", ())}
     for volume in volumes:
-        if place := (volume.get("Labels") or {}).get(naming.WORKSPACE):
-            sources |= {str(path) for path in guards(Path(place))}
-    return [Path(source) for source in sorted(sources - kept) if source.endswith("/commondir")]
+        sources |= of_workspace((volume.get("Labels") or {}).get(naming.WORKSPACE, ""))
+    return {source for source in sources if source.endswith("/commondir")}
+
+
+def _guards_of_others(gone: _Gone) -> set[str]:
+    """Those of every other bottle in the engine, of whichever user and state directory, also of one that begins."""
+    containers, volumes = _every(gone.engine.api, naming.selects())
+    return _guards(
+        [part for part in containers if not gone.is_its(part["Labels"])],
+        [volume for volume in volumes if not gone.is_its(volume["Labels"])],
+    )
+
+
+def _every(api: Api, selects: dict[str, list[str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    return api.containers(all=True, filters=selects), api.volumes(filters=selects)["Volumes"] or []
 
 
 def _parallel(work: Callable[[dict[str, Any]], None], parts: Iterable[dict[str, Any]]) -> None:

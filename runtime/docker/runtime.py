@@ -25,6 +25,8 @@ from runtime.docker.streams import Stream
 from runtime.docker.tarball import pack
 from runtime.images import ImagePlan
 from runtime.service_env import first_port
+from runtime.state import State
+from runtime.workspace_users import WorkspaceUsers
 
 DETACH_KEYS = "ctrl-p,ctrl-q"
 _PLACE = ("/usr/libexec/bottle/place.sh",)
@@ -40,12 +42,16 @@ _NOBODY = (1000, 1000)
 class DockerRuntime:
     """`env` is this host's environment (DOCKER_HOST, proxies, registries); `cache` holds downloads.
 
-    `ca_file` is an extra CA for downloads and builds."""
+    `ca_file` is an extra CA for downloads and builds; `state` is where bottles of all runtimes say what they use, the
+    user's own when None."""
 
     name = naming.RUNTIME
 
-    def __init__(self, env: Mapping[str, str], cache: Path, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, env: Mapping[str, str], cache: Path, ca_file: Path | None = None, state: Path | None = None
+    ) -> None:
         self._env = env
+        self._users = WorkspaceUsers(state or State.of(env, Path.home()).root)
         self._store = ArtifactStore(cache / "artifacts", env, ca_file)
         self._ca_file = ca_file
         self._images: dict[str, str] = {}
@@ -138,10 +144,11 @@ class DockerRuntime:
             with translated(f"begin bottle '{spec.bottle}'"):
                 place = {naming.WORKSPACE: str(spec.workspace)} if spec.workspace else {}
                 api.create_volume(naming.marker(spec.bottle, spec.session), labels=naming.labels(spec) | place)
+            self._users.begin(self.name, spec)  # after the marker: who finds neither that nor a container may forget it
             return self._create(spec)
         except BaseException:
             self._forget(spec.bottle)
-            removal.remove(self.engine, spec.bottle, spec.session)
+            removal.remove(self.engine, self._users, spec.bottle, spec.session)
             raise
 
     def _create(self, spec: LaunchSpec) -> Endpoints:
@@ -344,7 +351,7 @@ class DockerRuntime:
 
     def remove(self, bottle: str, *, session: str = "") -> bool:
         self._forget(bottle)
-        return removal.remove(self.engine, bottle, session)
+        return removal.remove(self.engine, self._users, bottle, session)
 
     def _forget(self, bottle: str) -> None:
         # What is still starting is let start: it could not be removed before.

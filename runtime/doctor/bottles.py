@@ -24,11 +24,7 @@ def bottles(host: Host) -> list[Finding]:
 def judged(there: Sequence[BottleStatus], kept: Sequence[str]) -> list[Finding]:
     """`kept` are the names of which the state folder has the bundle of a run."""
     known = [status for status in there if BOTTLE_NAME.fullmatch(status.bottle)]
-    found = [
-        _left(status.bottle, f"bottle '{status.bottle}' ({status.runtime}) is {status.state}", _WHY[status.state])
-        for status in known
-        if status.state in _WHY
-    ]
+    found = [_left(status.bottle, _what(status), _WHY[status.state]) for status in known if status.state in _WHY]
     for name in sorted(set(kept) - {status.bottle for status in known}):
         if BOTTLE_NAME.fullmatch(name):
             what = f"the state folder has a run of bottle '{name}', which no runtime here knows"
@@ -37,6 +33,11 @@ def judged(there: Sequence[BottleStatus], kept: Sequence[str]) -> list[Finding]:
     if found:
         return found
     return [Finding(level="ok", area="bottles", what=f"{running} running" if running else "none is up, none was left")]
+
+
+def _what(status: BottleStatus) -> str:
+    why = f": {status.amiss}" if status.amiss else ""
+    return f"bottle '{status.bottle}' ({status.runtime}) is {status.state}{why}"
 
 
 def _left(name: str, what: str, why: str) -> Finding:

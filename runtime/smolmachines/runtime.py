@@ -298,7 +298,7 @@ def _with_machine(status: BottleStatus, machine: str) -> BottleStatus:
 
 
 def _orphan(bottle: str, labels: Mapping[str, str], state: str) -> BottleStatus:
-    """A machine whose folder is gone, as when the state directory was removed under it."""
+    """A machine whose folder is gone, as when the state directory was removed under it: its egress cannot be found."""
     return BottleStatus(
         bottle=bottle,
         profile=labels.get("bottlegen.profile", ""),
@@ -307,5 +307,5 @@ def _orphan(bottle: str, labels: Mapping[str, str], state: str) -> BottleStatus:
         runtime=RUNTIME,
         state="broken",
         created=labels.get("bottlegen.created", ""),
-        services=((_AGENT, state),),
+        services=((_AGENT, state), (PROXY_HOST, "missing")),
     )

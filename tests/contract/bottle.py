@@ -28,7 +28,7 @@ def make_runtime(kind: str, state: Path) -> Iterator[Any]:
     if kind == "docker":
         from runtime.docker import DockerRuntime
 
-        docker = DockerRuntime(ENV, CACHE)
+        docker = DockerRuntime(ENV, CACHE, state=state)
         try:
             yield docker
         finally:

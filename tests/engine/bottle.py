@@ -52,13 +52,16 @@ class Bottle:
         return next(str(network["IPAddress"]) for name, network in networks.items() if name.endswith("-inside"))
 
 
+STATE = tempfile.TemporaryDirectory(prefix="bottlegen-engine-")
+"""Where bottles of this process say which workspace they use; another process's are known by the engine alone."""
+
 SpecMaker = Callable[..., LaunchSpec]
 BottleMaker = Callable[..., Bottle]
 
 
 @contextmanager
 def make_runtime() -> Iterator[DockerRuntime]:
-    runtime = DockerRuntime(ENV, CACHE)
+    runtime = DockerRuntime(ENV, CACHE, state=Path(STATE.name))
     try:
         yield runtime
     finally:

@@ -13,6 +13,7 @@ def relay() -> Iterator[str]:
     try:
         yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
     finally:
+        server.shutdown(socket.SHUT_RDWR)  # a thread that waits in accept is not woken by a close
         server.close()
 
 
@@ -24,8 +25,16 @@ def _serve(server: socket.socket) -> None:
             return
         far = socket.socket(socket.AF_UNIX)
         far.connect("/var/run/docker.sock")
-        for pair in ((near, far), (far, near)):
-            threading.Thread(target=_copy, args=pair, daemon=True).start()
+        threading.Thread(target=_both, args=(near, far), daemon=True).start()
+
+
+def _both(near: socket.socket, far: socket.socket) -> None:
+    """Closed when both directions have ended, rather than by the garbage collector in a later test."""
+    with near, far:
+        back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+        back.start()
+        _copy(near, far)
+        back.join()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -82,7 +82,10 @@ def test_a_sidecar_out_of_memory_is_a_closed_way_out(arena: Arena, tally: Tally)
     _squeeze(group)
     hog = subprocess.run([sys.executable, "-c", _HOG, str(sidecar), str(group)], check=False, timeout=60)
     assert hog.returncode in (0, -signal.SIGKILL), "it is to end by itself, or with all of the group"
-    assert not Path(f"/proc/{sidecar}").exists(), "the sidecar lives"
+    end = time.monotonic() + 20  # killed, it is there until its parent has heard of it
+    while Path(f"/proc/{sidecar}").exists():
+        assert time.monotonic() < end, "the sidecar lives"
+        time.sleep(0.05)
     assert _closed_and_said(arena, ask)
     time.sleep(1)
     assert _closed_and_said(arena, ask), "it came back, with what credentials?"
@@ -96,4 +99,5 @@ def _closed_and_said(arena: Arena, ask: tuple[str, ...]) -> bool:  # noqa: F811
     assert isinstance(services, dict)
     assert services["egress"] in ("exited", "dead")
     assert services["agent"] == "running"
+    assert entry["amiss"] == f"egress {services['egress']}"
     return arena.bottlegen(*ask).stdout == "000"

@@ -199,7 +199,7 @@ def _runtime(kind: str, env: Mapping[str, str], cache: Path, state: Path) -> Ite
 
     from runtime.docker import DockerRuntime
 
-    engine, runtime = docker.from_env(), DockerRuntime(env, cache)
+    engine, runtime = docker.from_env(), DockerRuntime(env, cache, state=state)
     try:
         yield runtime, engine
     finally:

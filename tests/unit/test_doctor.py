@@ -368,6 +368,8 @@ def test_what_crashes_left() -> None:
         ("warn", "bottlegen down --name c"),
         ("warn", "bottlegen down --name gone"),
     ]
+    dead = replace(there[1], services=(("agent", "running"), ("egress", "dead")))
+    assert bottles.judged([dead], ["b"])[0].what == "bottle 'b' (docker) is broken: egress dead"
     assert bottles.judged(there[:1], ["a"]) == [Finding(level="ok", area="bottles", what="1 running")]
     assert _levels(bottles.judged([], [])) == ["ok"]
 

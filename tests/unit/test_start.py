@@ -129,6 +129,21 @@ def test_a_bottle_that_is_not_what_its_bundle_says_is_undone(tmp_path: Path, sta
     assert recorder.steps[-2:] == ["compare", "remove s1"]
 
 
+def test_what_a_newer_engine_tells_is_said_and_the_bottle_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = Recorder()
+    recorder.findings = (
+        Finding(part="agent", check="newer fields", state="unknown", found="HostConfig.'New' is '1'", stops=False),
+    )
+    start(_spec(), recorder, _host(tmp_path, MY_TOKEN="a", GIT_TOKEN="b"), Silent())  # type: ignore[arg-type]
+    assert recorder.steps[-1] == "compare"
+    assert capsys.readouterr().err == (
+        "warning: agent, newer fields: HostConfig.'New' is '1'\n"
+        "  fix: a newer bottlegen may know it; bottlegen verify shows it again\n"
+    )
+
+
 def test_nothing_is_made_before_all_secrets_are_there(tmp_path: Path) -> None:
     recorder = Recorder()
     with pytest.raises(SecretError) as caught:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.addresses import here
+from tests.addresses import here, need_root
 from tests.engine.bottle import Bottle, BottleMaker
 
 METADATA = "169.254.169.254"
@@ -40,8 +40,7 @@ class Listeners:
 
 @pytest.fixture(scope="module")
 def listeners() -> Iterator[Listeners]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can add addresses to the loopback interface")
+    need_root()
     with here(*ADDED):
         yield from _listening()
 

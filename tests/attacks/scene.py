@@ -26,6 +26,7 @@ from tests.contract.bottle import Bottle, make_runtime
 from tests.dataplane.sidecar import authority
 from tests.dataplane.upstream import Upstream, closed_port
 from tests.engine.bottle import LOCAL_BASE, make_folder, make_repository
+from tests.outside import network
 
 CONFIG = "sidecars/egress/envoy.json"
 PROFILE = """\
@@ -134,22 +135,9 @@ def _public_address() -> Iterator[None]:
 @contextlib.contextmanager
 def outside(kind: str) -> Iterator[Internet]:
     """The internet as bottles of this runtime see it."""
-    if kind != "docker":
-        with internet("127.0.0.1") as made:
-            yield made
-        return
-    import docker
-
-    engine = docker.from_env()
-    network = engine.networks.create(f"bottlegen-attacks-{os.getpid()}", driver="bridge")
-    try:
-        network.reload()
-        gateway = network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
-        with internet(gateway, str(network.name)) as made:
-            yield made
-    finally:
-        network.remove()
-        engine.close()
+    on = network() if kind == "docker" else contextlib.nullcontext(("", "127.0.0.1"))
+    with on as (name, gateway), internet(gateway, name) as made:
+        yield made
 
 
 Internets = Callable[[str], Internet]

@@ -24,7 +24,7 @@ def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
             try:
                 status = function(*args, **kwargs)
             except BottlegenError as e:
-                _fail(e)
+                fail(e)
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
                 sys.exit(130)
@@ -40,7 +40,8 @@ def user_task(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
     return wrap
 
 
-def _fail(error: BottlegenError) -> NoReturn:
+def fail(error: BottlegenError) -> NoReturn:
+    """Print a user's mistake, and end with its status."""
     text = str(error)
     if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
         text = text.replace("error:", "\x1b[1;31merror:\x1b[0m").replace("  fix:", "  \x1b[32mfix:\x1b[0m")

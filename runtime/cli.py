@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bottlegen.errors import BottlegenError, UsageError
 from runtime import audit_tasks, host_tasks, review_tasks  # noqa: F401 - their tasks are listed with those here
-from runtime.user_task import JSON, PROFILE, TASKS, fail, user_task
+from runtime.user_task import JSON, PROFILE, TASKS, end_unheard, fail, user_task
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -341,6 +341,8 @@ def main(more: Callable[[], "Collection"] = collection, binary: str = "bottlegen
         fail(e)
     except KeyboardInterrupt:  # while still loading; tasks have their own answer
         sys.exit(130)
+    except BrokenPipeError:
+        end_unheard()
 
 
 def _main(tasks: Callable[[], "Collection"], binary: str) -> None:

@@ -507,3 +507,19 @@ def test_status_and_forms() -> None:
     assert document["worst"] == "problem"
     assert document["counts"] == {"ok": 1, "warn": 0, "problem": 1}
     assert document["findings"] == [asdict(fine), asdict(bad[0])]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_on_a_terminal_what_is_to_be_typed_is_one_line(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    fix = "apt changelog runc | grep -E '" + "|".join(f"CVE-2026-{number}" for number in range(9)) + "'"
+    why = "an agent could leave; " * 9
+    report._draw([Finding(level="warn", area="versions", what="old\x1b[2J " * 20, why=why, fix=fix)])
+    lines = capsys.readouterr().out.splitlines()
+    assert f"  {fix}" in lines
+    assert [line for line in lines if len(line) > columns] == [f"  {fix}"]
+    assert "\x1b" not in "".join(lines)
+    assert lines[-1] == "0 problems, 1 warn, 0 ok"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from invoke import Context, Exit, task
 
-from runtime.cli import collection
+from runtime.cli import collection, main
 
 ROOT = Path(__file__).parent
 namespace = collection()
@@ -28,7 +28,9 @@ Step = tuple[str, list[str]]
 )
 def test(_: Context, unit: bool = False, engine_required: bool = False, k: str = "", cov: bool = False) -> None:
     """
-    Run the linters, then every test that this machine can run; skipped ones are listed with their reason.
+    Run the linters, then every test that this machine can run.
+
+    Skipped ones are listed with their reason.
 
       ./inv test                      what CI runs (there a skip is a failure)
       ./inv test --unit               while you type
@@ -55,9 +57,11 @@ def test(_: Context, unit: bool = False, engine_required: bool = False, k: str =
 )
 def test_microvm(context: Context, k: str = "", minutes: int = 10) -> None:
     """
-    Run the tests that boot real microVMs, in an emulated machine; builds that machine's disk first when it must.
+    Run the tests that boot real microVMs, in an emulated machine.
 
-    Needs no KVM: QEMU emulates a processor with virtualisation, so this is slow and its timings say nothing of yours.
+    Builds that machine's disk first when it must. Needs no KVM: QEMU emulates a
+    processor with virtualisation, so this is slow and its timings say nothing of
+    yours.
 
       ./inv test-microvm
     """
@@ -79,7 +83,8 @@ def lint(_: Context) -> None:
     """
     Check style, types, the direction of imports and the lock; changes nothing.
 
-    `./inv format` mends what a program can mend. Each rule that is switched off says why in pyproject.toml.
+    `./inv format` mends what a program can mend. Each rule that is switched off
+    says why in pyproject.toml.
     """
     _run_all(_linters())
 
@@ -102,9 +107,10 @@ def format_(_: Context) -> None:
 @task(positional=["name"], help={"name": "a script of bench/ without its .py; none runs them all"})
 def bench(_: Context, name: str = "") -> None:
     """
-    Measure builds, starts and the egress path, each against its yardstick in the same run.
+    Measure builds, starts and the egress path, each against a yardstick.
 
-    bench/README.md says how to read the tables. Close what else keeps the machine busy first.
+    That is measured in the same run: bench/README.md says how to read the tables.
+    Close what else keeps the machine busy first.
 
       ./inv bench
       ./inv bench --name build
@@ -118,7 +124,7 @@ def bench(_: Context, name: str = "") -> None:
 @task(help={"check": "write nothing; fail when a page is not what the code would write"})
 def docs(_: Context, check: bool = False) -> None:
     """
-    Write the pages of docs/ that are made from code, such as the profile reference.
+    Write the pages of docs/ that are made from code.
 
     Edit the code's own descriptions, then run this and commit both.
     """
@@ -163,3 +169,7 @@ def _passes(title: str, command: list[str]) -> bool:
     done = subprocess.run(command, cwd=ROOT, check=False)
     print(f"{title}: {'failed' if done.returncode else 'ok'} ({time.monotonic() - begun:.1f} s)", flush=True)
     return done.returncode == 0
+
+
+if __name__ == "__main__":
+    main(lambda: namespace, "./inv")

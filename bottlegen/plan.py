@@ -193,8 +193,8 @@ class ProvisionPlan:
     """
 
     image: Image
-    image_files: tuple[RenderedFile, ...]
     command: tuple[str, ...]
+    image_files: tuple[RenderedFile, ...] = ()
     egress_routes: tuple[Route, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     hidden_env_names: frozenset[str] = frozenset()

@@ -1,6 +1,7 @@
 """The `agents` task: which agents there are, what gives each access, and whether this host has it; never a value."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -12,9 +13,7 @@ from bottlegen.pins import load as load_pins
 from bottlegen.plan import Credential
 from bottlegen.providers import PROVIDERS, Provider
 from runtime.host import Host, this_host
-
-_WIDTH = 160
-"""Columns where no terminal says how many: wide enough that a row stays a line."""
+from runtime.table import print_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +67,20 @@ def _found(way: Credential, provider: Provider, host: Host, now: int) -> tuple[s
 
 
 def _print(rows: tuple[Row, ...]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    cells = [_cells(row, before) for before, row in zip((None, *rows), rows, strict=False)]
+    head = ("agent", "version", "in the profile", "what it is", "on this host")
+    widths = [max(len(line[column]) for line in (head, *cells)) for column in range(len(head))]
+    if not sys.stdout.isatty() or sum(widths) + 2 * len(widths) <= shutil.get_terminal_size().columns:
+        print_table(head, cells)
+        return
+    for agent, version, field, about, there in cells:  # narrower: what is to be typed stays in one piece
+        if agent:
+            print(f"{agent}  {version}".rstrip())
+        print(f"  {field}\n    {about}\n    {there}" if field != "-" else f"  {there}")
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("agent", "version", "in the profile", "what it is", "on this host"):
-        table.add_column(title, overflow="fold")
-    before = ""
-    for row in rows:
-        given = "true" if row.field == "forward_host_credentials" else f'"{row.secret}"'
-        there = "needs none" if not row.field else row.source or f"no: {row.missing}"
-        shown = (row.agent, row.version) if row.agent != before else ("", "")
-        table.add_row(*map(escape, (*shown, f"{row.field} = {given}" if row.field else "-", row.about or "-", there)))
-        before = row.agent
-    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
+
+def _cells(row: Row, before: Row | None) -> tuple[str, str, str, str, str]:
+    given = "true" if row.field == "forward_host_credentials" else f'"{row.secret}"'
+    there = "needs none" if not row.field else row.source or f"no: {row.missing}"
+    agent, version = (row.agent, row.version) if not before or row.agent != before.agent else ("", "")
+    return agent, version, f"{row.field} = {given}" if row.field else "-", row.about or "-", there

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 )
 def audit(_: "Context", do: str, name: str = "", run: str = "", heads: str = "", json: bool = False) -> int:
     """
-    The kept audit of bottles, also of those that are gone: which runs, whether it is whole, what was asked and denied.
+    The kept audit of bottles, also of those that are gone.
 
-    verify finds lines that were removed, altered, reordered or cut off; status 18 when there are any.
+    list: which runs there are. verify: whether lines were removed, altered,
+    reordered or cut off; status 18 when there are any. summary: what was asked
+    and denied.
 
       invoke audit list
       invoke audit verify --name codex

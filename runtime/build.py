@@ -178,7 +178,7 @@ def _report(results: list[dict[str, object]], as_json: bool) -> None:
         return
     width = max(len(str(result["bundle"])) for result in results)
     for result in results:
-        print(f"{result['state']!s:9}  {result['bundle']!s:{width}}  {result['hash']}")
+        print(f"{result['state']!s:9}  {result['bundle']!s:{width}} {result['hash']}")
 
 
 def _stale_problem(result: dict[str, object]) -> Problem:

@@ -5,13 +5,13 @@ is imported inside the tasks, so that `--help` and completion stay quick; invoke
 """
 
 import sys
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bottlegen.errors import UsageError
+from bottlegen.errors import BottlegenError, UsageError
 from runtime import audit_tasks, host_tasks, review_tasks  # noqa: F401 - their tasks are listed with those here
-from runtime.user_task import JSON, PROFILE, TASKS, user_task
+from runtime.user_task import JSON, PROFILE, TASKS, end_unheard, fail, user_task
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -43,9 +43,10 @@ def build(
     json: bool = False,
 ) -> int:
     """
-    Turn profiles into bundles/: review them, commit them, and `up` runs exactly them.
+    Turn profiles into bundles/, to review and commit: `up` runs exactly those.
 
-    An equal bundle is left alone. Offline and deterministic: same profile, same bytes, same hash, on every machine.
+    An equal bundle is left alone. Offline and deterministic: same profile, same
+    bytes, same hash, on every machine.
 
       invoke build
       invoke build --profile codex --check
@@ -60,7 +61,9 @@ def build(
 @user_task(help={"json": JSON})
 def agents(_: "Context", json: bool = False) -> None:
     """
-    List the agents, what each can be given access with, and whether this host has it. Reads no secret's value out.
+    List the agents, what gives each access, and whether this host has it.
+
+    Reads no secret's value out.
     """
     from runtime.agents import list_agents
 
@@ -70,7 +73,10 @@ def agents(_: "Context", json: bool = False) -> None:
 @user_task(help={"profile": PROFILE, "json": JSON})
 def show(_: "Context", profile: str = "", json: bool = False) -> None:
     """
-    What the agent will see and may reach: env, routes, credentials' slots, sidecars, limits, hash. Starts nothing.
+    What the agent will see and may reach. Starts nothing.
+
+    Its environment, the routes and the credential that each adds, sidecars,
+    limits, and the hash of the bundle.
 
       invoke show --profile codex
     """
@@ -89,7 +95,9 @@ def show(_: "Context", profile: str = "", json: bool = False) -> None:
 )
 def hash_(_: "Context", profile: str = "", path: str = "", nix: bool = False) -> None:
     """
-    Print the bundle's hash (SRI); `nix hash path bundles/NAME` prints the same. Writes nothing and needs no Nix.
+    Print the bundle's hash, as `nix hash path bundles/NAME` does.
+
+    Writes nothing and needs no Nix.
 
       invoke hash --profile codex
       invoke hash --profile codex --nix
@@ -110,10 +118,12 @@ def hash_(_: "Context", profile: str = "", path: str = "", nix: bool = False) ->
 )
 def verify(_: "Context", name: str = "", bundle: str = "", no_probes: bool = False, json: bool = False) -> int:
     """
-    Is a running bottle what its bundle says, and shut from the inside? Status 0 yes, 2 no, with every row.
+    Is a running bottle what its bundle says, and shut from the inside?
 
-    With a bundle instead: check every file of it against its manifest and print its hash; status 13 and all that is
-    wrong otherwise. That asks whether the bundle is whole, not whether a profile builds it: that is `build --check`.
+    Status 0 yes, 2 no, with every row. With a bundle instead: check every file of
+    it against its manifest and print its hash; status 13 and all that is wrong
+    otherwise. That asks whether the bundle is whole, not whether a profile builds
+    it: that is `build --check`.
 
       invoke verify --name codex
       invoke verify --bundle bundles/codex
@@ -137,10 +147,12 @@ def verify(_: "Context", name: str = "", bundle: str = "", no_probes: bool = Fal
 )
 def lock(_: "Context", update: str | bool | None = None, check: bool = False) -> None:
     """
-    Pin everything that would float, by version and hash, in bottlegen.lock beside profiles/: review it, commit it.
+    Pin everything that would float, by version and hash, in bottlegen.lock.
 
-    Alone it adds what is missing, from the pins that ship with bottlegen where they have it; what is pinned stays.
-    Builds read only the lock and no network. A project without one has the pins that ship with bottlegen.
+    It stands beside profiles/: review it, commit it. Alone this adds what is
+    missing, from the pins that ship with bottlegen where they have it; what is
+    pinned stays. Builds read only the lock and no network. A project without one
+    has the pins that ship with bottlegen.
 
       invoke lock
       invoke lock --update codex
@@ -159,7 +171,7 @@ def lock(_: "Context", update: str | bool | None = None, check: bool = False) ->
         "dev": "run the profile as it is now instead of its committed bundle",
         "detach": "leave it running and come back; see attach",
         "workspace": "folder that the agent works in (default: the git repository around here, else here)",
-        "runtime": "docker, bubblewrap or auto; default from the profile, then host.toml",
+        "runtime": "docker, smolmachines, bubblewrap or auto (the strongest here); default from host.toml",
         "json": JSON + " (with --detach)",
         "observe": "record what is refused, for `suggest`; it is refused all the same",
     },
@@ -176,9 +188,10 @@ def up(
     observe: bool = False,
 ) -> int:
     """
-    Start a bottle from its committed bundle and work in it. `-- CMD...` runs something else than the agent.
+    Start a bottle from its committed bundle and work in it.
 
-    Everything is undone when the agent ends, when the start fails, and on Ctrl-C before the agent runs.
+    `-- CMD...` runs something else than the agent. Everything is undone when the
+    agent ends, when the start fails, and on Ctrl-C before the agent runs.
 
       invoke up --profile codex
       invoke up --profile codex -- codex exec "say hi"
@@ -216,7 +229,7 @@ def attach(_: "Context", name: str = "") -> int:
 @user_task(name="exec", help={"name": _NAME})
 def exec_(_: "Context", name: str = "") -> int:
     """
-    Run one command beside the agent, as the agent's user, with its environment.
+    Run one command beside the agent, as its user and with its environment.
 
       invoke exec --name codex -- git status
     """
@@ -255,9 +268,13 @@ def logs(
     json: bool = False,
 ) -> None:
     """
-    What the agent printed, or with --audit every request it made and what was decided; with --inspection what
-    pipelock refused or warned of: where, in which part of a request, by which rule, never the text itself.
+    What the agent printed, or the requests that it made.
 
+    With --audit every request and what was decided; with --inspection what
+    pipelock refused or warned of: where, in which part of a request, by which
+    rule, never the text itself.
+
+      invoke logs --follow
       invoke logs --audit --follow
     """
     from runtime.bottles import show_logs
@@ -284,7 +301,9 @@ def ps(_: "Context", json: bool = False) -> None:
 )
 def down(_: "Context", name: str = "", all: bool = False, purge: bool = False) -> None:  # noqa: A002 - the option's name
     """
-    Remove a bottle, in whatever state it is; twice is fine. The agent's home stays unless --purge.
+    Remove a bottle, in whatever state it is; twice is fine.
+
+    The agent's home stays, unless --purge.
 
       invoke down --name codex
       invoke down --all
@@ -314,15 +333,19 @@ def collection() -> "Collection":
     return Collection(*(task(function, **options) for function, options in TASKS))
 
 
-def main() -> None:
-    """The console script `bottlegen`: the same tasks, in any folder."""
+def main(more: Callable[[], "Collection"] = collection, binary: str = "bottlegen") -> None:
+    """The console script `bottlegen`: the same tasks, in any folder; a checkout's ./inv has `more` of them."""
     try:
-        _main()
+        _main(more, binary)
+    except BottlegenError as e:
+        fail(e)
     except KeyboardInterrupt:  # while still loading; tasks have their own answer
         sys.exit(130)
+    except BrokenPipeError:
+        end_unheard()
 
 
-def _main() -> None:
+def _main(tasks: Callable[[], "Collection"], binary: str) -> None:
     # What editors and hooks run all the time is told apart without invoke, whose import takes longer than a build.
     match sys.argv[1:]:
         case ["build"]:
@@ -334,55 +357,9 @@ def _main() -> None:
         case ["audit"]:
             audit_tasks.audit(None, do="list")
         case _:
-            _parse_and_run()
+            from runtime.program import run
 
-
-def _parse_and_run() -> None:
-    from invoke.program import Program
-
-    from bottlegen import __version__
-
-    Program(
-        name="bottlegen",
-        binary="bottlegen",
-        binary_names=["bottlegen"],
-        namespace=collection(),
-        version=__version__,
-    ).run(_joined_request(sys.argv))
-
-
-def _joined_request(argv: list[str]) -> list[str]:
-    """Bare words as options, as invoke takes such a word for another task: `explain … METHOD URL` is
-    `explain … --request "METHOD URL"`, `diff A B` is `diff --from A --to B`, and `verify A` is `verify --bundle A`."""
-    task = argv[1] if len(argv) > 1 else ""
-    if task not in _VALUED:
-        return argv
-    words = iter(argv[2:])
-    options: list[str] = []
-    bare: list[str] = []
-    for word in words:
-        if word in _VALUED[task]:
-            options += [word, *islice(words, 1)]
-        else:
-            (options if word.startswith("-") else bare).append(word)
-    if task == "explain" and any("://" in word for word in bare):
-        return [*argv[:2], *options, "--request", " ".join(bare)]
-    if task == "diff" and len(bare) == 2:
-        return [*argv[:2], *options, "--from", bare[0], "--to", bare[1]]
-    if task == "verify" and len(bare) == 1:
-        return [*argv[:2], *options, "--bundle", bare[0]]
-    return argv
-
-
-_VALUED = {
-    "verify": ("--name", "-n", "--bundle", "-b"),
-    "explain": ("--profile", "-p", "--request", "-r"),
-    "diff": (
-        *("--profile", "-p", "--against", "-a", "--from", "-f", "--to", "-t"),
-        *("--format", "-o", "--fail-on", "-l"),
-    ),
-}
-"""Options whose value is the next word."""
+            run(tasks(), binary, sys.argv)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 )
 def doctor_(_: "Context", online: bool = False, json: bool = False) -> int:
     """
-    Look whether this host is fit to run bottles: runtimes, known holes, clock, trust, disk, logins, what crashes left.
+    Look whether this host is fit to run bottles.
 
-    Each finding comes with the command that mends it. Changes nothing; status 1 when there is a problem.
+    Runtimes, known holes, clock, trust, disk, logins, what crashes left: each
+    finding comes with the command that mends it. Changes nothing; status 1 when
+    there is a problem.
 
       invoke doctor
       invoke doctor --online

@@ -69,7 +69,8 @@ def load(profile: Path, state: State) -> Observed | None:
         return None
     except (ValueError, OSError) as e:
         raise HostError(
-            f"the record '{record}' cannot be read: {e}", fix=f"bottlegen suggest --profile {profile.stem} --forget"
+            f"the record '{record}' cannot be read: {getattr(e, 'strerror', None) or e}",
+            fix=f"bottlegen suggest --profile {profile.stem} --forget",
         ) from e
 
 

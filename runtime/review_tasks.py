@@ -44,9 +44,11 @@ def diff(
     fail_on: str = "",
 ) -> int:
     """
-    What a change lets the agent do. Status 0: nothing; 2: differences; 3: see --fail-on.
+    What a change lets the agent do: what widens, what narrows, and the rest.
 
-    Both sides are built by this bottlegen from the files as they are, or were; nothing is checked out or written.
+    Both sides are built by this bottlegen from the files as they are, or were;
+    nothing is checked out or written. Status 0: nothing; 2: differences; 3: see
+    --fail-on.
 
       invoke diff --profile codex
       invoke diff --profile codex --against v1.2 --format markdown
@@ -74,7 +76,9 @@ def review(
     _: "Context", against: str = "", label: str = "", trailer: str = "", out: str = "", post: bool = False
 ) -> int:
     """
-    For CI: all profiles' changes as Markdown. Status 3: a widening that nobody said is meant; 13: stale bundles.
+    For CI: the changes of all profiles, as Markdown.
+
+    Status 3: a widening that nobody said is meant; 13: stale bundles.
 
       invoke review
       invoke review --label bottle-widens --post
@@ -95,8 +99,9 @@ def review(
 )
 def graph(_: "Context", profile: str = "", bundle: str = "", format: str = "svg", out: str = "") -> None:  # noqa: A002
     """
-    The bottle as a picture: agent, sidecars, the hosts it may reach, by credential, and what is inspected.
+    The bottle as a picture.
 
+    Agent, sidecars, the hosts it may reach, by credential, and what is inspected.
     Same profile, same bytes: it can be committed beside the profile.
 
       invoke graph --profile codex --out codex.svg
@@ -110,10 +115,12 @@ def graph(_: "Context", profile: str = "", bundle: str = "", format: str = "svg"
 @user_task(help={"profile": PROFILE, "request": "METHOD and URL, or a URL for a GET", "json": JSON})
 def explain(_: "Context", profile: str = "", request: str = "", json: bool = False) -> int:
     """
-    Whether a request would pass, by which line of which file, and with which credential. Status 0 yes, 2 no.
+    Whether a request would pass, by which line, and with which credential.
 
-      invoke explain --profile codex --request "POST https://api.github.com/repos/a/b"
-      bottlegen explain --profile codex POST https://api.github.com/repos/a/b
+    Status 0 yes, 2 no.
+
+      invoke explain --profile codex --request "GET https://chatgpt.com/x"
+      bottlegen explain --profile codex GET https://chatgpt.com/x
     """
     from runtime.explain import explain_request
 
@@ -130,7 +137,9 @@ def explain(_: "Context", profile: str = "", request: str = "", json: bool = Fal
 )
 def suggest(_: "Context", profile: str = "", json: bool = False, forget: bool = False) -> None:
     """
-    A patch of the profile from what runs with `up --observe` were refused and never used. Changes nothing itself.
+    A patch of the profile, from what its runs were refused and never used.
+
+    Of runs with `up --observe`. Changes nothing itself.
 
       invoke suggest --profile dev > dev.patch
       git apply dev.patch

@@ -98,9 +98,15 @@ class State:
         except OSError as e:
             raise HostError(
                 f"cannot make the agent's home '{home}': {e.strerror}",
-                fix=f"bottlegen down --purge, or rm -r '{home}'",
+                fix=self._home_fix(home),
             ) from e
         return home
+
+    def _home_fix(self, home: Path) -> str:
+        if home.exists():
+            return f"bottlegen down --purge, or rm -r '{home}'"
+        there = next(path for path in home.parents if path.exists())
+        return f"ls -ld '{there}'   # has to be a folder that you can write; XDG_STATE_HOME names another"
 
     def purge(self, name: str) -> bool:
         """Remove all that is kept of a bottle; False if there was nothing."""

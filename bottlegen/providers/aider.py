@@ -5,9 +5,9 @@ There is no login to forward: it takes keys alone.
 
 import json
 
+from bottlegen.agent_image import PYTHON, launcher, python_image
 from bottlegen.apis import APIS, PLACEHOLDER, of_model
 from bottlegen.hostview import HostProvision, HostView
-from bottlegen.interpreted import PYTHON, launcher, python_image
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan
 

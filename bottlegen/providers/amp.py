@@ -7,11 +7,12 @@ The server answers with a token for each thread, which the agent then holds: no 
 import json
 import posixpath
 
+from bottlegen.agent_image import program_image
 from bottlegen.apis import PLACEHOLDER, Api, refuse_both
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.login_file import LoginFile
 from bottlegen.pins import Pins
-from bottlegen.plan import AgentFile, AgentProvider, Credential, Image, ProvisionPlan
+from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan
 
 fields: frozenset[str] = frozenset({"api_key", "forward_host_credentials"})
 
@@ -39,8 +40,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     refuse_both(agent, "forward_host_credentials", "api_key", "each is a token of the one host")
     ref = AMP_HOST_CREDENTIAL_TOKEN_REF if agent.forward_host_credentials else agent.api_key
     return ProvisionPlan(
-        image=Image(context="images/agent", base=pins.base, artifacts=pins.artifacts("amp", agent.version)),
-        image_files=(),
+        image=program_image(pins, "amp", agent.version),
         command=agent.command or ("amp",),
         egress_routes=(_API.route(ref, _ORIGIN),),
         env=(*_ENV, (_KEY, PLACEHOLDER)) if ref else _ENV,

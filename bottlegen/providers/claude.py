@@ -2,6 +2,7 @@
 
 import json
 
+from bottlegen.agent_image import program_image
 from bottlegen.apis import PLACEHOLDER, refuse_both
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.pins import Pins
@@ -11,7 +12,6 @@ from bottlegen.plan import (
     AgentProvider,
     Auth,
     Credential,
-    Image,
     ProvisionPlan,
     Route,
 )
@@ -57,12 +57,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     without either the user logs in inside the bottle and the agent's own token passes untouched."""
     auth, held = _credential(agent)
     return ProvisionPlan(
-        image=Image(
-            context="images/agent",
-            base=pins.base,
-            artifacts=pins.artifacts("claude", agent.version),
-        ),
-        image_files=(),
+        image=program_image(pins, "claude", agent.version),
         instructions=".claude/CLAUDE.md",
         command=agent.command or ("claude",),
         egress_routes=(

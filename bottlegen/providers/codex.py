@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bottlegen import chatgpt
+from bottlegen.agent_image import program_image
 from bottlegen.apis import APIS, PLACEHOLDER, refuse_both
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.login_file import LoginFile
@@ -21,7 +22,6 @@ from bottlegen.plan import (
     AgentProvider,
     Auth,
     Credential,
-    Image,
     ProvisionPlan,
     Route,
 )
@@ -78,12 +78,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     meant, an interactive start does not go by it (0.169.0)."""
     refuse_both(agent, "forward_host_credentials", "api_key", "one is a login, one is paid by use")
     return ProvisionPlan(
-        image=Image(
-            context="images/agent",
-            base=pins.base,
-            artifacts=pins.artifacts("codex", agent.version),
-        ),
-        image_files=(),
+        image=program_image(pins, "codex", agent.version),
         instructions=".codex/AGENTS.md",
         command=agent.command or ("codex",),
         egress_routes=_routes(agent),

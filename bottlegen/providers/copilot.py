@@ -9,11 +9,12 @@ import json
 import posixpath
 from collections.abc import Mapping
 
+from bottlegen.agent_image import program_image
 from bottlegen.apis import APIS, PLACEHOLDER, of_model, refuse_both
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.login_file import LoginFile
 from bottlegen.pins import Pins
-from bottlegen.plan import WORKSPACE, AgentFile, AgentProvider, Auth, Credential, Image, ProvisionPlan, Route
+from bottlegen.plan import WORKSPACE, AgentFile, AgentProvider, Auth, Credential, ProvisionPlan, Route
 
 fields: frozenset[str] = frozenset({"auth_token", "forward_host_credentials", "api_key", "model"})
 
@@ -58,8 +59,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     refuse_both(agent, "forward_host_credentials", "auth_token", "each is a token of GitHub")
     routes, secret_env, env = _own_api(agent) if agent.api_key else _github(agent)
     return ProvisionPlan(
-        image=Image(context="images/agent", base=pins.base, artifacts=pins.artifacts("copilot", agent.version)),
-        image_files=(),
+        image=program_image(pins, "copilot", agent.version),
         command=agent.command or ("copilot", "--allow-all", "--disable-builtin-mcps"),
         egress_routes=routes,
         env=(*_ENV, *env, *secret_env),

@@ -3,9 +3,9 @@
 import json
 import posixpath
 
+from bottlegen.agent_image import PROGRAMS, launcher, node_image
 from bottlegen.apis import APIS, PLACEHOLDER, Api, refuse_both
 from bottlegen.hostview import HostProvision, HostView
-from bottlegen.interpreted import PROGRAMS, launcher, node_image
 from bottlegen.login_file import LoginFile
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan

@@ -9,12 +9,13 @@ import json
 import posixpath
 
 from bottlegen import logins
+from bottlegen.agent_image import program_image
 from bottlegen.apis import APIS, PLACEHOLDER, of_model, refuse_both
 from bottlegen.hostview import HostProvision, HostView
 from bottlegen.login_file import LoginFile
 from bottlegen.logins import Login
 from bottlegen.pins import Pins
-from bottlegen.plan import AgentFile, AgentProvider, Credential, Image, ProvisionPlan
+from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan
 
 fields: frozenset[str] = frozenset({"api_key", "forward_host_credentials", "model"})
 
@@ -66,8 +67,7 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     api = login.entry if login else of_model(model, _KEYS)
     held = _KEYS[api] if agent.api_key else ""
     return ProvisionPlan(
-        image=Image(context="images/agent", base=pins.base, artifacts=pins.artifacts("opencode", agent.version)),
-        image_files=(),
+        image=program_image(pins, "opencode", agent.version),
         command=agent.command or ("opencode",),
         egress_routes=(login.route(_ORIGIN) if login else APIS[api].route(agent.api_key, _ORIGIN),),
         env=(*_ENV, (held, PLACEHOLDER)) if held else _ENV,

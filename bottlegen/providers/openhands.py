@@ -3,9 +3,9 @@
 No login is forwarded: the one there is, to OpenHands Cloud, gives it settings of that service, and was not tried here.
 """
 
+from bottlegen.agent_image import PYTHON, launcher, python_image
 from bottlegen.apis import APIS, PLACEHOLDER, of_model
 from bottlegen.hostview import HostProvision, HostView
-from bottlegen.interpreted import PYTHON, launcher, python_image
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentProvider, Credential, ProvisionPlan
 

@@ -11,9 +11,9 @@ import posixpath
 from dataclasses import replace
 
 from bottlegen import logins
+from bottlegen.agent_image import PROGRAMS, launcher, node_image
 from bottlegen.apis import APIS, PLACEHOLDER, of_model, refuse_both
 from bottlegen.hostview import HostProvision, HostView
-from bottlegen.interpreted import PROGRAMS, launcher, node_image
 from bottlegen.login_file import LoginFile
 from bottlegen.logins import Login
 from bottlegen.pins import Pins

@@ -5,9 +5,9 @@ There is no login to forward: the free one ended in April 2026, and what a subsc
 
 import json
 
+from bottlegen.agent_image import PROGRAMS, launcher, node_image
 from bottlegen.apis import PLACEHOLDER, Api
 from bottlegen.hostview import HostProvision, HostView
-from bottlegen.interpreted import PROGRAMS, launcher, node_image
 from bottlegen.pins import Pins
 from bottlegen.plan import AgentFile, AgentProvider, Credential, ProvisionPlan
 

@@ -14,7 +14,6 @@ def provision(agent: AgentProvider, pins: Pins) -> ProvisionPlan:
     artifacts = pins.artifacts("shell", agent.version) if agent.version else ()
     return ProvisionPlan(
         image=Image(context="images/agent", base=pins.base, artifacts=artifacts),
-        image_files=(),
         command=agent.command or ("/bin/bash", "-l"),
     )
 

@@ -89,7 +89,7 @@ def _verify(runs: tuple[Run, ...], heads: frozenset[str], *, as_json: bool) -> i
         print(json.dumps({"whole": whole, "unknown_heads": sorted(lost), "chains": [_document(*row) for row in found]}))
         return 0 if whole else TAMPERED
     for run, service, checked in found:
-        print(f"{run.bottle} {run.name} {service}: {_verdict(run, service, checked)}")
+        print(f"{run.bottle} {run.name} {seen(service)}: {_verdict(run, service, checked)}")
         for finding in checked.findings:
             print(f"  {finding.kind}: {seen(finding.what)}\n    --> {finding.file}:{finding.line}")
     for head in sorted(lost):

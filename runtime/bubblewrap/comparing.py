@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from resource import RLIMIT_CORE, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_NPROC
+from resource import RLIMIT_CORE, RLIMIT_DATA, RLIMIT_NPROC
 from typing import Any
 
 from bottlegen.wording import shown
@@ -21,7 +21,6 @@ from runtime.bubblewrap.records import Folder
 
 _BOUNDS = {
     RLIMIT_CORE: "Max core file size", RLIMIT_DATA: "Max data size", RLIMIT_NPROC: "Max processes",
-    RLIMIT_NOFILE: "Max open files",
 }  # fmt: skip
 _SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _OWN = ("ipc", "mnt", "pid", "uts")

@@ -1,5 +1,4 @@
-"""The fields that engines of API 1.41 to 1.55 (20.10 to 29.7) tell of containers and networks: in which row each is
-compared, what an engine fills in unasked, and that a field which is in no list here is told as unknown.
+"""Fields that engines of API 1.41 to 1.55 (20.10 to 29.7) tell, each in the row that compares it; others are unknown.
 
 https://github.com/moby/moby: api/docs/v1.41.yaml to v1.55.yaml, api/docs/CHANGELOG.md, api/types/container.
 """

@@ -78,21 +78,21 @@ def _summary(findings: Sequence[Finding]) -> str:
 
 
 def _draw(findings: Sequence[Finding]) -> None:
-    from rich import box
+    """As `plain`, wrapped and in colours; but what is to be typed is a line of its own, which copies in one piece."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    for title in ("", "area", "what, why and what to type"):
-        table.add_column(title, overflow="fold", no_wrap=title != "what, why and what to type")
+    console = Console(highlight=False)
     for one in findings:
         told = Text(seen(one.what))
         for line in one.why.splitlines():
             told.append(f"\n{seen(line)}", style="dim")
-        for line in one.fix.splitlines():
-            told.append(f"\n  {seen(line)}", style="cyan")
+        table = Table.grid(padding=(0, 1))
+        for width in (len("problem"), len("runtimes  "), None):
+            table.add_column(width=width, overflow="fold")
         table.add_row(Text(one.level, style=_COLOURS[one.level]), one.area, told)
-    console = Console(highlight=False)
-    console.print(table)
+        console.print(table)
+        for line in one.fix.splitlines():
+            console.print(Text(f"  {seen(line)}", style="cyan"), soft_wrap=True)
     console.print(_summary(findings))

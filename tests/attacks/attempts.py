@@ -18,7 +18,10 @@ FREE = "free"
 HOST = "host"
 """Where attempts run that no runtime sees: what is done before one is asked."""
 
-CATEGORIES = ("routing", "names", "credentials", "exhaustion", "escape", "supply")
+NAMES = "names"
+"""The category whose controls need an address that stands for a public one."""
+
+CATEGORIES = ("routing", NAMES, "credentials", "exhaustion", "escape", "supply")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

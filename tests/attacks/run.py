@@ -80,9 +80,11 @@ def on_host(attempts: Iterable[Attempt], folder: Path) -> Mapping[str, Ended]:
 
 def _inside(scene: Scene, steps: Iterable[Step]) -> dict[str, dict[str, Any]]:
     steps = sorted(steps, key=lambda step: step.does not in _WAITS)
-    orders = {"at_once": AT_ONCE, "together": [], "alone": []}
-    for step in steps:
-        orders["alone" if step.alone else "together"].append(step.order())  # type: ignore[attr-defined]
+    orders = {
+        "at_once": AT_ONCE,
+        "together": [step.order() for step in steps if not step.alone],
+        "alone": [step.order() for step in steps if step.alone],
+    }
     port = scene.net.upstream.port if scene.net else 0
     text = json.dumps(orders).replace("{port}", str(port)).replace("{host}", str(scene.folder))
     status, output = scene.bottle.run("python3", "-c", SCRIPT, data=text.encode())

@@ -21,11 +21,12 @@ from runtime.progress import make_progress
 from runtime.start import start
 from tests.addresses import here
 from tests.attacks.names import NameServer, table
-from tests.attacks.upstream import IMPOSTOR, POLICY, TOKEN_A, TOKEN_B, Request, Taker
+from tests.attacks.upstream import IMPOSTOR, POLICY, TOKEN_A, TOKEN_B, Request, Taker, judge
 from tests.contract.bottle import Bottle, make_runtime
 from tests.dataplane.sidecar import authority
 from tests.dataplane.upstream import Upstream, closed_port
 from tests.engine.bottle import LOCAL_BASE, make_folder, make_repository
+from tests.outside import network
 
 CONFIG = "sidecars/egress/envoy.json"
 PROFILE = """\
@@ -84,16 +85,12 @@ class Internet:
     impostor: Upstream
     names: NameServer
     trusted: Authority
+    seen: list[Request]
     network: str = ""
-
-    @property
-    def seen(self) -> list[Request]:
-        return [*self.upstream.seen, *self.impostor.seen]  # type: ignore[list-item] # it keeps what its handler notes
 
     def forget(self) -> None:
         """What came before is of another bottle."""
-        self.upstream.seen.clear()
-        self.impostor.seen.clear()
+        self.seen.clear()
         self.names.forget()
 
     def hosts(self) -> dict[str, str]:
@@ -109,17 +106,18 @@ class Internet:
 def internet(gateway: str, network: str = "") -> Iterator[Internet]:
     """On every address of this host, since bottles of each runtime find it at another."""
     trusted = authority((*POLICY, "down.test", "*.names.test"))
+    seen: list[Request] = []
+    taker = functools.partial(Taker, seen=seen, judge=functools.partial(judge, internet=INTERNET))
+    to_impostor = functools.partial(Taker, seen=seen, judge=lambda *_: ("it came to an impostor",))
     with _public_address():
-        upstream = Upstream(trusted.leaves, handler=Taker, address="0.0.0.0")
-        impostor = Upstream(authority((IMPOSTOR,)).leaves, handler=Taker, address="0.0.0.0")
-        for each in (upstream, impostor):
-            each._server.internet = INTERNET  # type: ignore[attr-defined]
-            each._server.impostor = each is impostor  # type: ignore[attr-defined]
+        upstream = Upstream(trusted.leaves, handler=taker, address="0.0.0.0")
+        impostor = Upstream(authority((IMPOSTOR,)).leaves, handler=to_impostor, address="0.0.0.0")
         names = NameServer(table(internet=INTERNET, upstream=gateway))
         try:
             yield Internet(
-                gateway=gateway, upstream=upstream, impostor=impostor, names=names, trusted=trusted, network=network
-            )
+                gateway=gateway, upstream=upstream, impostor=impostor, names=names, trusted=trusted, seen=seen,
+                network=network,
+            )  # fmt: skip
         finally:
             for server in (upstream, impostor, names):
                 server.close()
@@ -137,22 +135,9 @@ def _public_address() -> Iterator[None]:
 @contextlib.contextmanager
 def outside(kind: str) -> Iterator[Internet]:
     """The internet as bottles of this runtime see it."""
-    if kind != "docker":
-        with internet("127.0.0.1") as made:
-            yield made
-        return
-    import docker
-
-    engine = docker.from_env()
-    network = engine.networks.create(f"bottlegen-attacks-{os.getpid()}", driver="bridge")
-    try:
-        network.reload()
-        gateway = network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
-        with internet(gateway, str(network.name)) as made:
-            yield made
-    finally:
-        network.remove()
-        engine.close()
+    on = network() if kind == "docker" else contextlib.nullcontext(("", "127.0.0.1"))
+    with on as (name, gateway), internet(gateway, name) as made:
+        yield made
 
 
 Internets = Callable[[str], Internet]

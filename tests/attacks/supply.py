@@ -1,12 +1,14 @@
 """What a start is made of, tampered with: each function here spoils one project, and `up` is asked to take it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bottlegen.bundle import Bundle, assemble, read, write
+from bottlegen.bundle import MANIFEST, Bundle, assemble, read, write
 from bottlegen.errors import BottlegenError
 from bottlegen.locate import Place
+from bottlegen.plan import RenderedFile
 from runtime.artifacts import ArtifactStore
 from runtime.base import Progress
 from runtime.bubblewrap.binaries import Binaries, _name, _own_files, pinned
@@ -94,11 +96,11 @@ def _hardening(place: Place) -> str:
     return _put(place, whole, _files(whole), manifest)
 
 
-def _files(whole: Bundle) -> list:  # type: ignore[type-arg] # of RenderedFile
-    return [file for path, file in whole.files.items() if path != "manifest.json"]
+def _files(whole: Bundle) -> list[RenderedFile]:
+    return [file for path, file in whole.files.items() if path != MANIFEST]
 
 
-def _put(place: Place, whole: Bundle, files: list, manifest: dict | None = None) -> str:  # type: ignore[type-arg]
+def _put(place: Place, whole: Bundle, files: Iterable[RenderedFile], manifest: Mapping[str, Any] | None = None) -> str:
     made = assemble(manifest or whole.manifest.model_dump(mode="json"), files)
     assert made.hash != whole.hash
     write(made, place.bundle)

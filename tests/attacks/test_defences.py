@@ -1,11 +1,11 @@
 """A defence that is taken away is missed: what it holds is then found by the very tests that are green with it."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.addresses import need_root
 from tests.attacks import attempts, run, scene
 from tests.attacks.defences import BROKEN, Broken
 from tests.attacks.test_attacks import MARKS
@@ -25,8 +25,8 @@ def test_a_broken_defence_is_missed(
     broken: Broken, internets: scene.Internets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [attempts.named(name) for name in broken.found]
-    if os.geteuid() != 0 and any(attempt.category == "names" for attempt in wanted):
-        pytest.skip("only root can give this host an address that stands for a public one")
+    if any(attempt.category == attempts.NAMES for attempt in wanted):
+        need_root()
     broken.patch(monkeypatch)
     monkeypatch.setattr("runtime.start.confirm", list)  # a start sees some of it itself, and is not what is asked here
     if broken.kind == attempts.HOST:

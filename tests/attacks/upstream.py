@@ -8,6 +8,7 @@ import re
 import socketserver
 import ssl
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,10 +123,18 @@ def readings(target: str) -> set[str]:
     return found
 
 
+Judge = Callable[[bytes, str, str], tuple[str, ...]]
+"""What is wrong with a head, on a connection for a name, at an address."""
+
+
 class Taker(socketserver.StreamRequestHandler):
-    """Reads what comes as one server would, and answers; every head is judged."""
+    """Reads what comes as one server would, and answers; every head is judged, and lands in `seen`."""
 
     request: ssl.SSLSocket
+
+    def __init__(self, *args: Any, seen: list[Request], judge: Judge) -> None:
+        self._seen, self._judge = seen, judge
+        super().__init__(*args)  # handles the whole connection
 
     def handle(self) -> None:
         try:
@@ -150,12 +159,11 @@ class Taker(socketserver.StreamRequestHandler):
         return not closes
 
     def _note(self, head: bytes) -> None:
-        server: Any = self.server
         at = self.request.getsockname()[0]
         name = getattr(self.request, ASKED, "")
-        wrong = judge(head, name, at, server.internet) if not server.impostor else ("it came to an impostor",)
+        wrong = self._judge(head, name, at)
         for mark in set(MARK.findall(head)) or {b""}:
-            server.seen.append(Request(mark=mark.decode(), server_name=name, at=at, wrong=wrong))
+            self._seen.append(Request(mark=mark.decode(), server_name=name, at=at, wrong=wrong))
 
     def _body(self, head: bytes) -> bytes:
         if re.search(rb"\r\ntransfer-encoding:", head, re.IGNORECASE):

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +22,10 @@ from runtime.base import LaunchSpec
 from runtime.bubblewrap import cgroup
 from tests import live
 from tests.contract.bottle import Bottle, launch, make_runtime
+from tests.engine import listeners
 from tests.engine.bottle import make_folder
+from tests.engine.listeners import ANSWER, PROBES
 
-PROBES = (Path(__file__).parents[1] / "engine" / "probes.py").read_text()
-ANSWER = "probe-answer"
 SECRET = "planted-for-the-isolation-test"
 
 
@@ -95,35 +94,8 @@ def _reached(output: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def ports() -> Iterator[tuple[str, str]]:
-    """TCP and UDP on every address of this host, both families."""
-    tcp, udp = (socket.socket(socket.AF_INET6, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
-    for sock in (tcp, udp):
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind(("::", 0))
-    tcp.listen()
-    threading.Thread(target=_greet, args=(tcp,), daemon=True).start()
-    threading.Thread(target=_echo, args=(udp,), daemon=True).start()
-    yield str(tcp.getsockname()[1]), str(udp.getsockname()[1])
-    for sock in (tcp, udp):
-        sock.close()
-
-
-def _greet(server: socket.socket) -> None:
-    while True:
-        try:
-            stream, _ = server.accept()
-        except OSError:
-            return
-        stream.sendall(ANSWER.encode())
-        stream.close()
-
-
-def _echo(server: socket.socket) -> None:
-    while True:
-        try:
-            server.sendto(ANSWER.encode(), server.recvfrom(64)[1])
-        except OSError:
-            return
+    with listeners.ports() as made:
+        yield made
 
 
 def test_no_service_and_no_address_of_the_host_is_reached(bottle: Bottle, ports: tuple[str, str]) -> None:
@@ -140,7 +112,7 @@ def _listening(address: str) -> socket.socket:
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen()
-    threading.Thread(target=_greet, args=(server,), daemon=True).start()
+    listeners.greet(server)
     return server
 
 

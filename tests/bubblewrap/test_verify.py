@@ -20,7 +20,7 @@ import pytest
 from bottlegen.bundle import Bundle
 from runtime import probes, run_record
 from runtime.base import Finding, LaunchSpec, MaterialFile, Run
-from runtime.bubblewrap import cgroup, records
+from runtime.bubblewrap import cgroup, kernel, records
 from runtime.bubblewrap.keeper import identity
 from runtime.bubblewrap.records import Folder
 from runtime.host import Host, HostConfig
@@ -81,6 +81,10 @@ def red(findings: Any) -> set[tuple[str, str]]:
     return {(each.part, each.check) for each in found if each.state != "equal"}
 
 
+def wrong(findings: Any) -> list[tuple[str, str, str]]:
+    return [(each.part, each.check, each.found) for each in findings if each.state != "equal"]
+
+
 def _in_mounts(pid: int, *argv: str) -> None:
     """By this host's own programs, with the mounts of the process."""
     subprocess.run(["nsenter", f"--target={pid}", "--mount", "--", *argv], check=True)
@@ -100,6 +104,21 @@ def test_one_more_mount(run: Run, runtime: Any, first: int) -> None:
         assert red(runtime.compare(run)) == {("agent", "mounts")}
     finally:
         _in_mounts(first, "umount", "/run/bottle")
+    assert red(runtime.compare(run)) == set()
+
+
+def test_another_folder_in_the_place_of_one(run: Run, runtime: Any, first: int) -> None:
+    """Mounted as the other was, and read-only as it."""
+    place = "/workspace/.git/hooks"
+    _in_mounts(first, "mount", "--bind", "/workspace/.git/refs", place)
+    try:
+        _in_mounts(first, "mount", "-o", "remount,bind,ro", place)
+        (row,) = wrong(runtime.compare(run))
+        assert row[:2] == ("agent", "mounts")
+        assert row[2].startswith(f"{place} is not '")
+        assert row[2].endswith("/.git/hooks' any more")
+    finally:
+        _in_mounts(first, "umount", place)
     assert red(runtime.compare(run)) == set()
 
 
@@ -144,6 +163,45 @@ def test_a_limit_that_was_lifted(run: Run, runtime: Any) -> None:
         file.write_text(had)
 
 
+def test_a_process_that_left_its_control_groups(run: Run, runtime: Any, first: int) -> None:
+    if not cgroup.possible():
+        pytest.skip("no control groups can be made here")
+    own = [Path(path) for path in cgroup.paths(f"{run.spec.bottle}-s-agent")]
+    roots = [max((each for each in path.parents if (each / "cgroup.procs").exists()), key=_depth) for path in own]
+    try:
+        for root in roots:
+            (root / "cgroup.procs").write_text(str(first))
+        (row,) = wrong(runtime.compare(run))
+        assert row[:2] == ("agent", "limits")
+        assert row[2] == "; ".join(f"it is not in the control group {path}" for path in own)
+    finally:
+        for path in own:
+            (path / "cgroup.procs").write_text(str(first))
+    assert red(runtime.compare(run)) == set()
+
+
+def _depth(path: Path) -> int:
+    return -len(path.parts)
+
+
+def test_a_bound_of_the_kernel_s_that_is_another(run: Run, runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if: nobody without CAP_SYS_RESOURCE can raise it again."""
+    bounds = kernel.bounds
+    monkeypatch.setattr(kernel, "bounds", lambda pid: bounds(pid) | {"Max core file size": "unlimited"})
+    told = "max core file size is unlimited, not 0"
+    assert set(wrong(runtime.compare(run))) == {(part, "limits", told) for part in ("agent", "egress")}
+
+
+def test_another_filter_of_system_calls(run: Run, runtime: Any, folder: Folder) -> None:
+    file = folder.path / "filter"
+    had = file.read_bytes()
+    file.write_bytes(had[:-8])
+    try:
+        assert red(runtime.compare(run)) == {("agent", "seccomp"), ("egress", "seccomp")}
+    finally:
+        file.write_bytes(had)
+
+
 def test_another_config_in_the_sidecar(run: Run, runtime: Any) -> None:
     config = run.settings["egress"][-1]
     other = MaterialFile(path=config.path, mode=config.mode, data=config.data.replace(b"403", b"200"))
@@ -169,6 +227,39 @@ def test_orders_that_are_not_the_bundles(
         assert "planted" not in str(findings)
     finally:
         file.write_bytes(had)
+
+
+def test_one_variable_more(run: Run, runtime: Any, folder: Folder) -> None:
+    file = folder.service("agent") / "launch"
+    had = file.read_bytes()
+    told = json.loads(had)
+    file.write_text(json.dumps(told | {"env": told["env"] | {"GITHUB_TOKEN": "planted"}}))
+    try:
+        assert wrong(runtime.compare(run)) == [("agent", "env", "'GITHUB_TOKEN' is set, and is not the bundle's")]
+    finally:
+        file.write_bytes(had)
+
+
+def test_what_cannot_be_seen_is_not_equal(run: Run, runtime: Any, folder: Folder) -> None:
+    file = folder.service("agent") / "launch"
+    away = file.rename(file.with_name("launch.away"))
+    try:
+        unknown = {each.check for each in runtime.compare(run) if each.state == "unknown"}
+    finally:
+        away.rename(file)
+    assert unknown == {"command", "user", "env", "limits"}
+    assert red(runtime.compare(run)) == set()
+
+
+def test_a_bwrap_that_was_started_otherwise(run: Run, runtime: Any, folder: Folder) -> None:
+    file = folder.service("agent") / "running"
+    had = file.read_text()
+    keeper, _, agent = json.loads(had)
+    file.write_text(json.dumps([keeper, keeper, agent]))
+    try:
+        assert wrong(runtime.compare(run)) == [("agent", "command", "bwrap was started otherwise")]
+    finally:
+        file.write_text(had)
 
 
 def test_a_door_that_is_none_of_the_bottles(run: Run, runtime: Any, folder: Folder) -> None:

@@ -60,6 +60,8 @@ def test_task_options_and_failures_pass_through(checkout):
     done = inv(checkout, "show", "--profile", "no such profile")
     assert done.returncode == 10
     assert "no profile 'no such profile'" in done.stderr
+    wrong = inv(checkout, "tset")
+    assert (wrong.returncode, "did you mean 'test'?" in wrong.stderr) == (10, True)
 
 
 def test_a_changed_lock_is_followed(checkout):

@@ -131,7 +131,11 @@ def test_bundles_and_profiles_compare_without_a_repository(project: Repository, 
     assert '+      "tls_passthrough": true,' in done.stdout
     for words in (("bundles/dev", "other", "--files"), ("--files", "-o", "terminal", "bundles/dev", "other")):
         assert project.run("diff", *words, cwd=project.folder).stdout == done.stdout
-    assert project.run("diff", "bundles/dev").returncode == 1  # of invoke's parser: no such task
+    alone = project.run("diff", "bundles/dev")
+    assert (alone.returncode, alone.stderr.splitlines()[0]) == (
+        10,
+        "error: diff takes no word without an option: 'bundles/dev'",
+    )
 
 
 def test_a_bundle_whose_config_is_not_its_routes_is_not_believed(project: Repository) -> None:

@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_build_then_unchanged_then_stale(project: Project) -> None:
-    assert project.run("build").stdout.startswith("written    bundles/dev  sha256-")
+    assert project.run("build").stdout.startswith("written    bundles/dev sha256-")
     assert project.run("build").stdout.startswith("unchanged  bundles/dev")
     assert project.run("build", "--check").returncode == 0
     project.write("dev", _PROFILE.replace("GET", "POST"))
@@ -250,6 +250,39 @@ def test_help_and_build_load_no_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("agents",), ("explain", "--profile", "codex", "GET", "https://chatgpt.com/x"), ("show", "--profile", "dev")],
+)
+def test_a_locale_that_has_no_such_character_gets_an_escape(argv: tuple[str, ...], project: Project) -> None:
+    plain = project.run(*argv, LC_ALL="C.UTF-8")
+    poor = project.run(*argv, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (poor.returncode, plain.returncode) == (0, 0)
+    assert poor.stdout.isascii()
+    assert poor.stdout.count("\\u2026") == plain.stdout.count("…")
+
+
+def test_a_folder_that_is_gone_is_told(project: Project) -> None:
+    gone = project.folder / "gone"
+    gone.mkdir()
+    script = f"rmdir '{gone}' && exec '{sys.executable}' -m runtime.cli build --check"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", script], cwd=gone, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-2:]) == (
+        10,
+        ["error: the folder that this was started in is gone", "  fix: cd to one that is there"],
+    )
+
+
+def test_who_hears_no_more_is_no_error(project: Project) -> None:
+    for words in ("--list", "agents", "--print-completion-script bash"):
+        script = f"'{sys.executable}' -u -m runtime.cli {words} | true; exit ${{PIPESTATUS[0]}}"
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(["bash", "-c", script], cwd=project.folder, env=env, capture_output=True, check=False)
+        assert done.returncode in (0, 141)
+        assert done.stderr == b""
 
 
 @pytest.mark.skipif(shutil.which("script") is None, reason="util-linux' script makes the terminal")

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from bottlegen import bundle
 from runtime.base import LaunchSpec
 from runtime.progress import make_progress
+from tests import outside
 from tests.contract import traces
 from tests.contract.bottle import make_runtime
 from tests.engine.bottle import LOCAL_BASE
@@ -242,17 +243,13 @@ def arena(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Arena]:
 @contextmanager
 def _docker_arena(folder: Path) -> Iterator[Arena]:
     """With an outside network of its own, on whose gateway the pretend provider listens."""
-    engine = docker.from_env()
-    network = engine.networks.create(f"bottlegen-test-{uuid.uuid4().hex[:8]}", driver="bridge")
-    try:
-        network.reload()
-        gateway = network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
-        with PretendProvider(bind=(gateway, 0), authority=_authority()) as provider:
-            made = Arena(folder, "docker", engine, str(network.name), provider)
-            try:
-                yield made
-            finally:
-                made.down()
-    finally:
-        network.remove()
-        engine.close()
+    with (
+        closing(docker.from_env()) as engine,
+        outside.network() as (network, gateway),
+        PretendProvider(bind=(gateway, 0), authority=_authority()) as provider,
+    ):
+        made = Arena(folder, "docker", engine, network, provider)
+        try:
+            yield made
+        finally:
+            made.down()

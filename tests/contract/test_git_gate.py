@@ -6,7 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from runtime.docker.naming import BOTTLE
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
 from runtime.start import refresh, start
+from tests import outside
 from tests.contract import traces
 from tests.contract.bottle import Bottle, make_runtime
 from tests.engine.bottle import LOCAL_BASE
@@ -89,22 +90,9 @@ def _git(folder: Path, *argv: str) -> str:
     return subprocess.run(["git", "-C", str(folder), *argv], capture_output=True, text=True, check=True).stdout
 
 
-@contextmanager
-def _outside(kind: str) -> Iterator[tuple[str, str]]:
+def _outside(kind: str) -> AbstractContextManager[tuple[str, str]]:
     """A network that leads out, and the address on it where the remote listens."""
-    if kind != "docker":
-        yield "", "127.0.0.1"
-        return
-    import docker
-
-    engine = docker.from_env()
-    network = engine.networks.create(f"bottlegen-test-{uuid.uuid4().hex[:8]}", driver="bridge")
-    try:
-        network.reload()
-        yield str(network.name), network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
-    finally:
-        network.remove()
-        engine.close()
+    return outside.network() if kind == "docker" else nullcontext(("", "127.0.0.1"))
 
 
 def _seed(folder: Path, repository: Path) -> None:

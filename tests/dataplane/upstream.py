@@ -8,7 +8,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler
@@ -31,7 +31,7 @@ class Upstream:
 
     def __init__(
         self, leaves: tuple[Leaf, ...], *, alpn: tuple[str, ...] = ("http/1.1",), default: str = "",
-        handler: type[BaseRequestHandler] | None = None, address: str = "127.0.0.1",
+        handler: Callable[..., BaseRequestHandler] | None = None, address: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self.seen: list[dict[str, Any]] = []
         contexts = {leaf.host: _context(leaf, alpn) for leaf in leaves}

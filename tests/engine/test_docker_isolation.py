@@ -4,6 +4,7 @@ The listeners are on this host, also on addresses that are added to its loopback
 address, and documentation addresses (RFC 5737) that stand for the internet. A packet that left would be answered here.
 """
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -13,19 +14,17 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.addresses import here
+from tests.addresses import here, need_root
 from tests.engine.bottle import Bottle, BottleMaker
+from tests.engine.listeners import ANSWER, PROBES, ports
 
 METADATA = "169.254.169.254"
 INTERNET = ("198.51.100.53", "203.0.113.9")
 ADDED = (METADATA, *INTERNET)
-SCRIPT = (Path(__file__).parent / "probes.py").read_text()
-ANSWER = "probe-answer"
 Probe = tuple[str, str, str]
 
 
@@ -40,58 +39,19 @@ class Listeners:
 
 @pytest.fixture(scope="module")
 def listeners() -> Iterator[Listeners]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can add addresses to the loopback interface")
-    with here(*ADDED):
-        yield from _listening()
-
-
-def _listening() -> Iterator[Listeners]:
-    tcp, udp = _dual(socket.SOCK_STREAM), _dual(socket.SOCK_DGRAM)
-    name_servers = [_bound(address) for address in INTERNET]
-    found = Listeners(tcp=str(tcp.getsockname()[1]), udp=str(udp.getsockname()[1]))
-    threading.Thread(target=_greet, args=(tcp,), daemon=True).start()
-    threading.Thread(target=_echo, args=(udp,), daemon=True).start()
-    for server in name_servers:
-        threading.Thread(target=_resolve, args=(server, found.asked), daemon=True).start()
-    yield found
-    for sock in (tcp, udp, *name_servers):
-        sock.close()
-
-
-def _dual(kind: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6, kind)
-    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    sock.bind(("::", 0))
-    if kind == socket.SOCK_STREAM:
-        sock.listen()
-    return sock
+    need_root()
+    with here(*ADDED), ports() as (tcp, udp), contextlib.ExitStack() as stack:
+        found = Listeners(tcp=tcp, udp=udp)
+        for address in INTERNET:
+            server = stack.enter_context(_bound(address))
+            threading.Thread(target=_resolve, args=(server, found.asked), daemon=True).start()
+        yield found
 
 
 def _bound(address: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, 53))
     return sock
-
-
-def _greet(server: socket.socket) -> None:
-    while True:
-        try:
-            stream, _ = server.accept()
-        except OSError:
-            return
-        stream.sendall(ANSWER.encode())
-        stream.close()
-
-
-def _echo(server: socket.socket) -> None:
-    while True:
-        try:
-            _, peer = server.recvfrom(64)
-            # From the address that was asked, which a wildcard socket may not choose: peers accept any source here.
-            server.sendto(ANSWER.encode(), peer)
-        except OSError:
-            return
 
 
 def _resolve(server: socket.socket, asked: list[str]) -> None:
@@ -166,7 +126,7 @@ def agent_image(api: Any, bundle: Any) -> str:
 
 
 def _probe(api: Any, container: str, probes: list[Probe]) -> dict[str, str]:
-    made = api.exec_create(container, ["python3", "-c", SCRIPT, json.dumps(probes)])
+    made = api.exec_create(container, ["python3", "-c", PROBES, json.dumps(probes)])
     output = api.exec_start(made["Id"]).decode()
     results: dict[str, str] = json.loads(output.splitlines()[-1])
     assert len(results) == len(probes)

@@ -27,7 +27,7 @@ from runtime.docker import DockerRuntime, comparing, inspection, naming
 from runtime.host import Host, HostConfig
 from runtime.progress import make_progress
 from runtime.start import start
-from tests.addresses import here
+from tests.addresses import here, need_root
 from tests.engine.bottle import LOCAL_BASE, assert_nothing_left, make_folder, make_repository, make_runtime
 
 PLANTED = "planted-in-the-environment"
@@ -317,8 +317,7 @@ def test_up_undoes_a_bottle_that_is_not_what_it_should_be(
 def elsewhere_is_here() -> Iterator[None]:
     """Every address that a probe names is this host's own for the test, so that nothing leaves it even where a wall
     has fallen."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can add addresses to the loopback interface")
+    need_root()
     with here(*probes.OUTSIDE, probes.METADATA[0]):
         yield
 

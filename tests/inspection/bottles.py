@@ -18,6 +18,7 @@ from runtime.base import LaunchSpec
 from runtime.host import Docker, Host, HostConfig, Upstream
 from runtime.progress import make_progress
 from runtime.start import start
+from tests import outside
 from tests.contract.bottle import CACHE, Bottle
 from tests.engine.bottle import LOCAL_BASE
 from tests.gitgate.gate import HOST as GIT_HOST
@@ -168,23 +169,10 @@ def _host(folder: Path, login: CodexLogin, provider: PretendProvider, address: s
     )
 
 
-@contextmanager
-def _outside(kind: str) -> Iterator[tuple[str, str]]:
+def _outside(kind: str) -> contextlib.AbstractContextManager[tuple[str, str]]:
     """The network of what is outside, and an address there whose port 443 nobody has."""
-    if kind == "bubblewrap":
-        low, high = os.getpid() % 250 + 1, os.getpid() // 250 % 250 + 1
-        yield "", f"127.78.{high}.{low}"
-        return
-    import docker
-
-    engine = docker.from_env()
-    network = engine.networks.create(f"bottlegen-test-{uuid.uuid4().hex[:8]}", driver="bridge")
-    try:
-        network.reload()
-        yield str(network.name), network.attrs["IPAM"]["Config"][0]["Gateway"].partition("/")[0]
-    finally:
-        network.remove()
-        engine.close()
+    low, high = os.getpid() % 250 + 1, os.getpid() // 250 % 250 + 1
+    return outside.network() if kind == "docker" else contextlib.nullcontext(("", f"127.78.{high}.{low}"))
 
 
 @contextmanager

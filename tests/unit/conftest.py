@@ -7,6 +7,7 @@ from typing import Never
 
 import hypothesis
 import pytest
+import urllib3  # noqa: F401 - binds a socket when it is first imported, to learn whether there is IPv6
 
 # How long an example takes is the machine's business.
 hypothesis.settings.register_profile("untimed", deadline=None)

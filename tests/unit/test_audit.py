@@ -1,5 +1,7 @@
 """Audit lines as people see them: the agent's words stay words."""
 
+import pytest
+
 from runtime.audit.lines import lines, summary, together
 
 
@@ -8,6 +10,13 @@ def test_a_name_cannot_move_the_cursor_or_start_a_line() -> None:
     (line,) = lines([raw])
     assert summary(line) == "now  deny      -  -       a\\u001b[2Jb\\u000anow  allow   200  GET forged\\u202e"
     assert line.text.encode() == raw.strip()
+
+
+@pytest.mark.parametrize("event", ["begin", "gap", "closed", "end"])
+def test_neither_can_what_stands_in_the_writers_lines(event: str) -> None:
+    (line,) = lines([f'{{"ts":"now","event":"{event}","service":"a\\u001b[2J","session":"b\\nc"}}\n'.encode()])
+    assert summary(line).startswith("now  a\\u001b[2J: ")
+    assert "\n" not in summary(line)
 
 
 def test_bytes_that_are_no_text_do_not_hide_a_request() -> None:

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from bottlegen.audit_chain import Checked, check
-from runtime.audit import writer
+from bottlegen.pins import load as load_pins
+from bottlegen.pipeline import build, load_profile
+from runtime.audit import runs, writer
 from runtime.audit.reading import written
 from runtime.audit.runs import Audits, Run
 from runtime.audit.writer import Failed, Order, Writer
+from runtime.base import LaunchSpec, Recording
 from runtime.host import Audit
 
 _DENY = b'{"decision":"deny","host":"a.test","path":"/%d"}\n'
@@ -154,8 +157,25 @@ def test_a_line_without_end_is_not_waited_for(run: Run, order: Order) -> None:
     told.begin()
     for _ in range(50):
         told.feed(b"x" * 65536)
-    told.feed(b"\n" + _DENY % 1)
+    told.feed(_DENY % 0)  # its end, which only looks like a line
+    told.feed(_DENY % 1)
     assert [fields.get("path") for fields in _fields(run)] == [None, "/1"]
+
+
+def test_what_was_written_comes_to_the_disk_in_time(run: Run, order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10.0]
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    told = Writer(order, now=lambda: now[0])
+    told.begin()
+    told.tick()
+    assert (len(synced), told.waits) == (1, False)
+    told.feed(_DENY % 1)
+    told.tick()
+    assert (len(synced), told.waits) == (1, True)
+    now[0] += 1.5
+    told.tick()
+    assert (len(synced), told.waits) == (2, False)
 
 
 def test_lines_of_a_file_are_followed(run: Run, order: Order, tmp_path: Path) -> None:
@@ -179,6 +199,28 @@ def test_old_runs_go_first_and_one_that_is_written_stays(tmp_path: Path) -> None
     assert [run.session for run in audits.sweep(Audit(max_megabytes=3))] == ["s0"]
     assert [run.session for run in audits.sweep(Audit(max_megabytes=1))] == ["s1", "s2"]
     assert [run.session for run in audits.every()] == ["s3"]
+    (last,) = audits.every()
+    for path in last.folder.iterdir():
+        os.utime(path, (0, 0))
+    with (last.folder / "writing").open() as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        assert audits.sweep(Audit(max_megabytes=1)) == ()
+    assert audits.sweep(Audit(max_megabytes=1)) == (last,)
+
+
+def test_only_services_that_decide_have_a_chain(run: Run) -> None:
+    """A microVM's agent is one, by the file of its interceptor; pipelock's word is not copied."""
+    bundle = build(load_profile("profiles/shell.toml"), load_pins())
+    spec = LaunchSpec(
+        bottle="one", session="s1", bundle=bundle, command=(), tty=False, interactive=False, workspace=None, home=None,
+        base_image="", outside_network="", terminal_env=(),
+        recording=Recording(folder=run.folder, commit="", limit=1),
+    )  # fmt: skip
+    assert [service for service in ("egress", "pipelock", "agent") if runs.order(spec, service)] == ["egress", "agent"]
+    assert runs.order(replace(spec, recording=None), "egress") is None
+    first = runs.order(spec, "egress")
+    assert first is not None
+    assert first.first["services"] == "egress"
 
 
 def test_what_is_being_written_is_followed_to_its_end(run: Run, order: Order) -> None:

@@ -38,7 +38,12 @@ def test_what_is_said(days: float, used: int, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("days", "used", "task"),
-    [(61, 0, "refresh --name dev"), (91, 0, "refresh --name dev"), (751, 0, "down --name dev")],
+    [
+        (61, 0, "refresh --name dev"),
+        (91, 0, "refresh --name dev"),
+        (749, 11, "down --name dev"),
+        (751, 0, "down --name dev"),
+    ],
 )
 def test_what_mends_it(days: float, used: int, task: str) -> None:
     assert GOOD.using(used).fix("dev", _at(days)).startswith(f"bottlegen {task}")
@@ -64,3 +69,9 @@ def test_what_is_of_another_form_is_as_good_as_none(tmp_path: Path, text: str) -
     (tmp_path / "c.json").write_text(text)
     assert certificates.read(tmp_path / "c.json") is None
     assert certificates.read(tmp_path / "absent.json") is None
+
+
+@pytest.mark.parametrize("used", [-1, len(GOOD.terms)])
+def test_a_term_that_is_not_among_them_is_none(tmp_path: Path, used: int) -> None:
+    certificates.write(tmp_path / "c.json", GOOD.using(used))
+    assert certificates.read(tmp_path / "c.json") is None

@@ -127,6 +127,8 @@ def test_upstreams_own_version_with_a_hole_in_the_wall_is_a_problem(tmp_path: Pa
     assert finding.level == "problem"
     assert "runc reports 1.1.11: CVE-2024-21626, fixed upstream in 1.1.12" in finding.what
     assert finding.fix.startswith("sudo apt-get install --only-upgrade containerd.io\n# or as its makers say: https://")
+    named = _changelog(tmp_path, "runc", "  * Fix CVE-2024-21626\n")  # of another program than this one
+    assert [*judged(Installed(component="runc", version="1.1.11", packaged=False), (), named)] == [finding]
     (fine,) = judged(Installed(component="runc", version="1.5.0", packaged=False), (), tmp_path)
     assert fine.level == "ok"
 
@@ -278,14 +280,15 @@ def test_a_companys_ca_that_only_others_know(tmp_path: Path) -> None:
 # --- disk
 
 
-def _disk(free: int, files: int = 10**6) -> os.statvfs_result:
-    return os.statvfs_result((1, 1, free, free, free, 10**7, files, files, 0, 255))
+def _disk(free: int, files: int = 10**6, most: int = 10**7) -> os.statvfs_result:
+    return os.statvfs_result((1, 1, free, free, free, most, files, files, 0, 255))
 
 
 def test_room(tmp_path: Path) -> None:
     folders = {"cache": tmp_path / "not" / "yet", "state": tmp_path}
-    for told, level in ((_disk(6 * space.GIB), "ok"), (_disk(2 * space.GIB), "warn"), (_disk(1000), "problem"),
-                        (_disk(6 * space.GIB, files=9), "problem")):  # fmt: skip
+    counts_none = _disk(6 * space.GIB, files=0, most=0)  # as btrfs
+    for told, level in ((_disk(6 * space.GIB), "ok"), (counts_none, "ok"), (_disk(2 * space.GIB), "warn"),
+                        (_disk(1000), "problem"), (_disk(6 * space.GIB, files=9), "problem")):  # fmt: skip
         (finding,) = space.space(folders, lambda _, told=told: told)  # type: ignore[misc]
         assert finding.level == level
         assert "(cache, state)" in finding.what
@@ -331,13 +334,15 @@ def test_other_secrets_are_looked_at_and_not_fetched(tmp_path: Path) -> None:
     (tmp_path / "there").write_text(CANARY)
     never = SecretSource(command=("/bin/false",))
     secrets = {
-        "A_FILE": SecretSource(file=str(tmp_path / "there")), "NO_FILE": SecretSource(file="~nobody-like-this/x"),
+        "A_FILE": SecretSource(file=str(tmp_path / "there")), "A_FOLDER": SecretSource(file=str(tmp_path)),
+        "NO_FILE": SecretSource(file="~nobody-like-this/x"),
         "A_COMMAND": never, "NO_COMMAND": SecretSource(command=("no-such-command-here",)),
         "RENAMED": SecretSource(env="OTHER"),
     }  # fmt: skip
     host = _host(tmp_path, {"A_VARIABLE": CANARY, "EMPTY": " ", "PATH": "/bin"}, secrets=secrets)
     wanted = dict.fromkeys((*secrets, "A_VARIABLE", "EMPTY", "UNSET"), ("dev",))
     found = {finding.what.split(" ")[0].strip(":") + finding.level for finding in logins.credentials(host, wanted, NOW)}
+    assert sum(finding.level == "warn" for finding in logins.credentials(host, wanted, NOW)) == 6
     assert found == {
         "A_FILEok", "host.tomlwarn", "A_COMMANDok", "OTHERwarn", "A_VARIABLEok", "EMPTYwarn", "UNSETwarn",
     }  # fmt: skip
@@ -362,7 +367,7 @@ def _status(bottle: str, state: str) -> BottleStatus:
 
 def test_what_crashes_left() -> None:
     there = [_status("a", "running"), _status("b", "broken"), _status("c", "stopped"), _status("; rm -rf /", "broken")]
-    found = bottles.judged(there, ["a", "b", "gone"])
+    found = bottles.judged(there, ["a", "b", "gone", "; rm -rf ."])
     assert [(one.level, one.fix) for one in found] == [
         ("warn", "bottlegen down --name b"),
         ("warn", "bottlegen down --name c"),
@@ -504,3 +509,19 @@ def test_status_and_forms() -> None:
     assert document["worst"] == "problem"
     assert document["counts"] == {"ok": 1, "warn": 0, "problem": 1}
     assert document["findings"] == [asdict(fine), asdict(bad[0])]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_on_a_terminal_what_is_to_be_typed_is_one_line(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    fix = "apt changelog runc | grep -E '" + "|".join(f"CVE-2026-{number}" for number in range(9)) + "'"
+    why = "an agent could leave; " * 9
+    report._draw([Finding(level="warn", area="versions", what="old\x1b[2J " * 20, why=why, fix=fix)])
+    lines = capsys.readouterr().out.splitlines()
+    assert f"  {fix}" in lines
+    assert [line for line in lines if len(line) > columns] == [f"  {fix}"]
+    assert "\x1b" not in "".join(lines)
+    assert lines[-1] == "0 problems, 1 warn, 0 ok"

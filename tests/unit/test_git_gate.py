@@ -1,6 +1,7 @@
 """The git gate without git: what its rules decide, where it may connect, what its scan takes for a credential."""
 
 import base64
+import hashlib
 import json
 import re
 import socket
@@ -21,10 +22,13 @@ from bottlegen.bundle import Bundle
 from bottlegen.errors import PlanError
 from bottlegen.pins import load as load_pins
 from bottlegen.pipeline import build, load_profile
+from bottlegen.secret import Secret
 from bottlegen.sidecars import git_gate, pipelock
 from bottlegen.sidecars.git_gate_shapes import SHAPES
+from bottlegen.sidecars.material import PIPELOCK_PORT
 from runtime.sidecars import git_gate as git_gate_material
 from runtime.sidecars import pipelock as pipelock_material
+from runtime.sidecars.begin import Held, Setting
 
 sys.path.insert(0, str(Path(bottlegen.__file__).parent / "images" / "git-gate"))
 
@@ -278,6 +282,38 @@ def test_a_value_is_known_in_its_forms_by_what_gives_nothing_away() -> None:
         assert list(shapes.found(form.rstrip(b"=")[:-1])) == []
     assert max(len(beginning) for beginning, _, _ in marks) == 4
     assert list(git_gate_material._marks(b"fifteen-letters")) == []
+
+
+def test_the_gate_knows_every_value_of_the_bottle_and_holds_its_own_alone(tmp_path: Path) -> None:
+    own, others = "the-gates-own-canary-1", "another-sidecars-canary"
+    files = {
+        file.path.rpartition("/")[2]: file
+        for file in git_gate_material.credentials(
+            Held(
+                bundle=_bundle(tmp_path, SITE), values={"GIT_GATE_TOKEN_0": Secret(own)},
+                every_value=(Secret(own), Secret(others)), static_hosts={},
+            )
+        )
+    }  # fmt: skip
+    assert {file.mode for file in files.values()} == {0o600}
+    assert files["GIT_GATE_TOKEN_0"].data == own.encode()
+    known = files["known.json"].data
+    assert others.encode() not in b"".join(file.data for file in files.values())
+    for value in (own, others):
+        assert hashlib.sha256(value.encode()).hexdigest().encode() in known
+
+
+@pytest.mark.parametrize(
+    ("profile", "address", "proxy"),
+    [("", "", ""), ("[pipelock]\n", "10.9.8.7", "10.9.8.7:{}"), ("[pipelock]\n", "/run/c", "/run/c/{}")],
+)
+def test_the_gate_is_told_of_its_only_way_out(tmp_path: Path, profile: str, address: str, proxy: str) -> None:
+    setting = Setting(
+        bundle=_bundle(tmp_path, SITE + profile), addresses={"git-gate": "10.9.8.6", "pipelock": address}, listens={},
+        static_hosts={}, extra_trust=b"",
+    )  # fmt: skip
+    start = next(file for file in git_gate_material.settings(setting) if file.path.endswith("/start.json"))
+    assert json.loads(start.data)["proxy"] == proxy.format(PIPELOCK_PORT)
 
 
 @settings_of_hypothesis(deadline=None, max_examples=50)

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import pytest
+
+from bottlegen.errors import HostError
 from runtime.state import State
 
 
@@ -47,3 +50,17 @@ def test_what_a_killed_start_was_writing_goes_with_its_run(tmp_path: Path) -> No
         state.forget_run(name)
     assert not state.bottle("b").exists()
     assert (state.home("c") / "mine").exists()
+
+
+def test_a_home_that_cannot_be_made_is_told_with_what_stands_in_its_way(tmp_path: Path) -> None:
+    owner = (os.getuid(), os.getgid())
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match="Not a directory") as caught:
+        State(tmp_path / "file" / "bottlegen").make_home("b", owner)
+    assert caught.value.problems[0].fix.startswith(f"ls -ld '{tmp_path}/file' ")
+    state = State(tmp_path / "state")
+    state.bottle("b").mkdir(parents=True)
+    state.home("b").touch()
+    with pytest.raises(HostError, match="File exists") as caught:
+        state.make_home("b", owner)
+    assert caught.value.problems[0].fix == f"bottlegen down --purge, or rm -r '{state.home('b')}'"

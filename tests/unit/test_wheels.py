@@ -2,6 +2,8 @@
 
 import pytest
 
+from bottlegen.lock import LockedFile
+from bottlegen.wheel_set import WheelSet
 from bottlegen.wheels import distribution, normal
 
 
@@ -57,3 +59,20 @@ def test_tags_say_with_which_python_a_wheel_runs(tags: str, runs: bool) -> None:
 
 def test_a_package_has_one_spelling() -> None:
     assert {normal(name) for name in ("Ruamel.Yaml", "ruamel_yaml", "ruamel--yaml")} == {"ruamel-yaml"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("func_timeout-4.3.5-py3-none-any.whl", ""),
+        ("func_timeout-4.3.5.tar.gz", ""),
+        ("other-1.tar.gz", "would have to be built, and nothing is built here"),
+        ("other-1-cp313-cp313-manylinux_2_17_x86_64.whl", "does not run with Python 3.12"),
+    ],
+)
+def test_a_file_that_would_have_to_be_built_is_of_no_set(name: str, wrong: str) -> None:
+    """But for the sources that the pins name, which are imported as they are."""
+    made = WheelSet(name="tool", package="tool", python="3.12", target="x", sources=(("func-timeout", "func_timeout"),))
+    problem = made.problem(LockedFile(platform="any", origin="pypi:x", name=name, integrity="sha256-x"))
+    assert wrong in problem
+    assert bool(problem) == bool(wrong)

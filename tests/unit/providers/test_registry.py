@@ -87,6 +87,8 @@ def test_a_named_secret_is_injected_and_the_agent_holds_only_a_placeholder(name:
     without = provider.provision(AgentProvider(template=name), pins.load())
     assert without.egress_routes
     assert not any(route.auth for route in without.egress_routes)
+    assert without.hidden_env_names == frozenset()
+    assert "egress-placeholder" not in str((without.env, without.files))  # it would keep a login of its own from work
 
 
 @pytest.mark.parametrize("name", [name for name, field in TAKES if field == "model"])

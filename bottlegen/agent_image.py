@@ -1,4 +1,4 @@
-"""Agents that are no programs of their own: an interpreter from its own pin, and a script that starts them with it."""
+"""Images of agents: a pinned program, or an interpreter from its own pin and a script that starts the agent with it."""
 
 from bottlegen.pins import Pins
 from bottlegen.plan import HOME, Image, RenderedFile
@@ -7,6 +7,11 @@ PROGRAMS = "/opt/agent"
 """Where the image's `agent/` is in the bottle; its `bin` is on the agent's PATH."""
 
 _CONTEXT = "images/agent"
+
+
+def program_image(pins: Pins, name: str, version: str) -> Image:
+    """The agent `name`, which runs by itself."""
+    return Image(context=_CONTEXT, base=pins.base, artifacts=pins.artifacts(name, version))
 
 
 def node_image(pins: Pins, name: str, version: str, *, beside: tuple[str, ...] = ()) -> Image:

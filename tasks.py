@@ -40,8 +40,8 @@ def test(_: Context, unit: bool = False, engine_required: bool = False, k: str =
         os.environ["BOTTLEGEN_REQUIRE"] = "engine,namespaces,agents,envoy,nix,sshd"
     options = [*(["tests/unit"] if unit else []), *(["-k", k] if k else [])]
     if not (unit or k or cov):
-        # Most of it waits for engines, not for processors; tests/conftest.py says which files come first.
-        options += ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+        # Some of it waits for engines, so one more than two processors; tests/conftest.py says which files come first.
+        options += ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
     if cov:
         options += ["--cov", "--cov-report=term-missing:skip-covered"]
     linters = [] if unit or k else _linters()

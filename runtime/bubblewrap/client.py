@@ -19,6 +19,10 @@ _DETACH = b"\x10\x11"
 _LOOK = 0.2
 
 
+class Ended(RuntimeFailure):
+    """The service ended before it had taken what it was given; its log may say why."""
+
+
 def listen(folder: Path) -> socket.socket:
     """A socket in `folder` that only this user can reach, for the first process to accept on."""
     made = socket.socket(socket.AF_UNIX)
@@ -73,8 +77,9 @@ def place(
                 stream.sendall(frames.frame(frames.FILE, placing.packed(file.path, file.mode, file.data)))
             stream.sendall(frames.frame(frames.END))
         answer = frames.receive(stream) if _answers(stream, held) else None
-    said = json.loads(answer[1])["said"] if answer else "it ended"
-    if said:
+    if not answer:
+        raise Ended(f"service '{folder.name}' took no material: it ended", fix="bottlegen down, then up")
+    if said := json.loads(answer[1])["said"]:
         raise RuntimeFailure(f"service '{folder.name}' took no material: {said}", fix="bottlegen down, then up")
 
 

@@ -124,9 +124,11 @@ class BubblewrapRuntime:
         folder = self._folder(bottle)
         try:
             client.place(folder.service(service), files, release=release, held=lambda: not folder.lost(service))
-        except OSError as e:
-            what = f"service '{service}' of bottle '{bottle}' is not there: {e.strerror}:"
-            raise RuntimeFailure(f"{what}\n{_last_lines(folder, service)}", fix="bottlegen down, then up") from e
+        except (OSError, client.Ended) as e:
+            _status_soon(folder, service)  # its keeper says why before it writes down the end
+            what = f"service '{service}' of bottle '{bottle}' is not there"
+            said = e.problems[0].what if isinstance(e, client.Ended) else f"{what}: {e.strerror}"
+            raise RuntimeFailure(f"{said}:\n{_last_lines(folder, service)}", fix="bottlegen down, then up") from e
 
     def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
         folder, end = self._folder(bottle), time.monotonic() + seconds
@@ -322,13 +324,13 @@ def _last_lines(folder: Folder, service: str) -> str:
     return "\n".join(f"  | {line}" for line in lines) or "  | (no output)"
 
 
-def _status_soon(folder: Folder) -> int | None:
-    """The agent's exit status, which its keeper writes a moment after the streams ended; None when it runs on."""
+def _status_soon(folder: Folder, service: str = _AGENT) -> int | None:
+    """Its exit status, which its keeper writes a moment after the streams ended; None when it runs on."""
     end = time.monotonic() + _END_SECONDS
     while time.monotonic() < end:
-        if (status := folder.exit(_AGENT)) is not None:
+        if (status := folder.exit(service)) is not None:
             return status
-        if not folder.running(_AGENT):
+        if not folder.running(service):
             return 137
         time.sleep(_PAUSE)
     return None

@@ -19,10 +19,6 @@ _DETACH = b"\x10\x11"
 _LOOK = 0.2
 
 
-class Ended(RuntimeFailure):
-    """The service ended before it had taken what it was given; its log may say why."""
-
-
 def listen(folder: Path) -> socket.socket:
     """A socket in `folder` that only this user can reach, for the first process to accept on."""
     made = socket.socket(socket.AF_UNIX)
@@ -66,7 +62,8 @@ def call(folder: Path, request: Mapping[str, Any]) -> socket.socket:
 def place(
     folder: Path, files: Sequence[MaterialFile], *, release: bool = False, held: Callable[[], bool] = lambda: True
 ) -> None:
-    """Hand files to a first process, and open its gate with `release`; RuntimeFailure says why it did not.
+    """Hand files to a first process, and open its gate with `release`; RuntimeFailure says why it did not, OSError that
+    it is not there or ended meanwhile.
 
     `held` tells whether somebody holds the service still: one whose keeper was killed as it began may
     leave a process that keeps the socket open and never answers.
@@ -78,7 +75,7 @@ def place(
             stream.sendall(frames.frame(frames.END))
         answer = frames.receive(stream) if _answers(stream, held) else None
     if not answer:
-        raise Ended(f"service '{folder.name}' took no material: it ended", fix="bottlegen down, then up")
+        raise OSError(0, "it ended")
     if said := json.loads(answer[1])["said"]:
         raise RuntimeFailure(f"service '{folder.name}' took no material: {said}", fix="bottlegen down, then up")
 

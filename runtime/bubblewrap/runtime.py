@@ -124,11 +124,10 @@ class BubblewrapRuntime:
         folder = self._folder(bottle)
         try:
             client.place(folder.service(service), files, release=release, held=lambda: not folder.lost(service))
-        except (OSError, client.Ended) as e:
+        except OSError as e:
             _status_soon(folder, service)  # its keeper says why before it writes down the end
-            what = f"service '{service}' of bottle '{bottle}' is not there"
-            said = e.problems[0].what if isinstance(e, client.Ended) else f"{what}: {e.strerror}"
-            raise RuntimeFailure(f"{said}:\n{_last_lines(folder, service)}", fix="bottlegen down, then up") from e
+            what = f"service '{service}' of bottle '{bottle}' is not there: {e.strerror}:"
+            raise RuntimeFailure(f"{what}\n{_last_lines(folder, service)}", fix="bottlegen down, then up") from e
 
     def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
         folder, end = self._folder(bottle), time.monotonic() + seconds

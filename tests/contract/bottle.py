@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -74,8 +75,9 @@ def launch(spec: LaunchSpec, runtime: Runtime) -> None:
 
 
 @contextmanager
-def standard_streams(data: bytes) -> Iterator[list[bytes]]:
-    """This process's stdin holds `data`; what goes to its stdout and stderr is in the list afterwards."""
+def standard_streams(data: bytes, *, slowly: bool = False) -> Iterator[list[bytes]]:
+    """This process's stdin holds `data`; what goes to its stdout and stderr is in the list afterwards, read `slowly`
+    by one who is late and takes little at a time."""
     kept = [os.dup(number) for number in (0, 1, 2)]
     source, sink = os.pipe()
     reads = {1: os.pipe(), 2: os.pipe()}
@@ -83,7 +85,7 @@ def standard_streams(data: bytes) -> Iterator[list[bytes]]:
     for number, descriptor in ((0, source), (1, reads[1][1]), (2, reads[2][1])):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    threads = [threading.Thread(target=_collect, args=(reads[number][0], found[number])) for number in (1, 2)]
+    threads = [threading.Thread(target=_collect, args=(reads[number][0], found[number], slowly)) for number in (1, 2)]
     threads.append(threading.Thread(target=_pour, args=(sink, data)))
     for thread in threads:
         thread.start()
@@ -99,9 +101,11 @@ def standard_streams(data: bytes) -> Iterator[list[bytes]]:
         result += [bytes(found[1]), bytes(found[2])]
 
 
-def _collect(descriptor: int, into: bytearray) -> None:
-    while data := os.read(descriptor, 65536):
+def _collect(descriptor: int, into: bytearray, slowly: bool) -> None:
+    time.sleep(0.5 if slowly else 0)
+    while data := os.read(descriptor, 4096 if slowly else 65536):
         into += data
+        time.sleep(0.001 if slowly else 0)
     os.close(descriptor)
 
 

@@ -50,6 +50,14 @@ def test_attach_gives_every_byte_and_the_exit_status(make_spec: SpecMaker, runti
     assert b"complaint\n" in err
 
 
+def test_attach_gives_a_slow_reader_the_last_byte(make_spec: SpecMaker, runtime: Any) -> None:
+    spec = make_spec("sh", "-c", "seq 100000; exit 7")
+    launch(spec, runtime)
+    with standard_streams(b"", slowly=True) as streams:
+        assert runtime.attach(spec.bottle, release=True) == 7
+    assert streams[0] == "".join(f"{number}\n" for number in range(1, 100_001)).encode()
+
+
 def test_a_stopped_agent_is_told_from_a_running_one(make_bottle: BottleMaker) -> None:
     bottle = make_bottle("sh", "-c", "exit 3")
     _eventually(lambda: bottle.state() == "stopped")

@@ -37,6 +37,8 @@ class Process:
         self._window = (0, 0)
 
     def join(self, reader: asyncio.StreamWriter) -> None:
+        # What is drained has been taken to the last byte: a first process that ends after it leaves nothing behind.
+        reader.transport.set_write_buffer_limits(high=0)
         self._readers.add(reader)
 
     def leave(self, reader: asyncio.StreamWriter) -> None:

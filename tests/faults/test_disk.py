@@ -1,5 +1,6 @@
 """A state directory without space, at a start and under a running bottle: one clear error, nothing left, no harm."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -30,12 +31,22 @@ def small(arena: Arena) -> Iterator[Arena]:  # noqa: F811
 
 
 def _fill(state: Path, free: int) -> None:
-    """Leave so many bytes."""
+    """Leave so many bytes; a bottle that runs may take of them meanwhile."""
     filler = state / "filler"
     filler.unlink(missing_ok=True)
-    space = os.statvfs(state)
-    with filler.open("wb") as file:
-        file.write(b"x" * (space.f_bavail * space.f_frsize - free))
+    with filler.open("wb", buffering=0) as file:
+        while (more := _free(state) - free) > 0:
+            try:
+                file.write(b"x" * more)  # what fits of it
+            except OSError as e:
+                if e.errno == errno.ENOSPC:
+                    break
+                raise
+
+
+def _free(folder: Path) -> int:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
 
 
 def _task(arena: Arena, folder: Path, *argv: str) -> Run:  # noqa: F811

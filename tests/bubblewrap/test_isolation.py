@@ -99,12 +99,14 @@ def ports() -> Iterator[tuple[str, str]]:
 
 
 def test_no_service_and_no_address_of_the_host_is_reached(bottle: Bottle, ports: tuple[str, str]) -> None:
-    """Loopback of the host above all: there is none but the bottle's own."""
+    """Loopback of the host above all: there is none but the bottle's own. Addresses of networks that other tests have
+    meanwhile may be gone before this host itself reaches them."""
     listed = json.loads(subprocess.run(["ip", "-json", "address"], check=True, capture_output=True).stdout)
     addresses = [info["local"] for link in listed for info in link["addr_info"] if info["scope"] != "link"]
     assert {"127.0.0.1", "::1"} <= set(addresses)
     probes = [probe for address in addresses for probe in (("tcp", address, ports[0]), ("udp", address, ports[1]))]
-    assert len(_reached(_here(PROBES, json.dumps(probes)))) == len(probes)
+    own = {f"{kind} {address} {port}" for kind, address, port in probes if address in ("127.0.0.1", "::1")}
+    assert own < _reached(_here(PROBES, json.dumps(probes)))
     assert _reached(_inside(bottle, PROBES, json.dumps(probes))) == set()
 
 

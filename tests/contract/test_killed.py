@@ -2,6 +2,8 @@
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,29 +20,36 @@ def _kept(arena: Arena) -> list[str]:  # noqa: F811
     )
 
 
+@contextmanager
+def _up(arena: Arena, *argv: str) -> Iterator[subprocess.Popen[str]]:  # noqa: F811
+    with subprocess.Popen(
+        arena.command("up", *argv), cwd=ROOT, env=arena.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as up:  # fmt: skip
+        try:
+            yield up
+        finally:
+            up.kill()  # one that has ended takes no harm
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["terminated", "terminal-closed"])
 def test_ended_while_the_agent_works(arena: Arena, number: signal.Signals) -> None:  # noqa: F811
-    up = subprocess.Popen(
-        arena.command("up", "--profile", "shell", "--", "sh", "-c", "echo at-work; sleep 600"),
-        cwd=ROOT, env=arena.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert up.stdout
-    assert up.stdout.readline() == "at-work\n"
-    up.send_signal(number)
-    _, errors = up.communicate(timeout=60)
+    with _up(arena, "--profile", "shell", "--", "sh", "-c", "echo at-work; sleep 600") as up:
+        assert up.stdout
+        first = up.stdout.readline()
+        up.send_signal(number)
+        _, errors = up.communicate(timeout=60)
+    assert first == "at-work\n", errors
     assert (up.returncode, "Traceback" in errors) == (128 + number, False), errors
     assert arena.leftovers() == []
     assert _kept(arena) == []
 
 
 def test_interrupted_start_undoes_itself(arena: Arena) -> None:  # noqa: F811
-    up = subprocess.Popen(
-        arena.command("up", "--profile", "codex", "--detach", "--", "sleep", "600"),
-        cwd=ROOT, env=arena.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    arena.until(lambda: arena.leftovers() or up.poll() is not None)
-    up.send_signal(signal.SIGINT)
-    _, errors = up.communicate(timeout=60)
+    with _up(arena, "--profile", "codex", "--detach", "--", "sleep", "600") as up:
+        arena.until(lambda: arena.leftovers() or up.poll() is not None, seconds=60)
+        up.send_signal(signal.SIGINT)
+        _, errors = up.communicate(timeout=60)
     assert up.returncode in (130, 0), errors
     assert "Traceback" not in errors
     if up.returncode == 130:

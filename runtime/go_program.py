@@ -135,9 +135,12 @@ def pack(spec: ArtifactSpec, folder: Path, data: bytes) -> Path:
     """The archive that holds the program, written whole or not at all."""
     archive = archive_of(spec, folder)
     new = archive.with_name(f"{archive.name}.new-{os.getpid()}")
-    with tarfile.open(new, "w:gz", compresslevel=1) as tar:
-        info = tarfile.TarInfo(program_of(spec))
-        info.size, info.mode = len(data), 0o755
-        tar.addfile(info, io.BytesIO(data))
-    new.replace(archive)
+    try:
+        with tarfile.open(new, "w:gz", compresslevel=1) as tar:
+            info = tarfile.TarInfo(program_of(spec))
+            info.size, info.mode = len(data), 0o755
+            tar.addfile(info, io.BytesIO(data))
+        new.replace(archive)
+    finally:
+        new.unlink(missing_ok=True)
     return archive

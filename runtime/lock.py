@@ -147,9 +147,10 @@ def _write(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as e:
+        raise LockError(f"cannot write '{shown(path)}': {e.strerror}", fix=f"ls -ld '{path.parent}'") from e
+    finally:  # Ctrl-C too leaves nothing; once it is replaced, there is nothing of this name
         with suppress(OSError):
             partial.unlink()
-        raise LockError(f"cannot write '{shown(path)}': {e.strerror}", fix=f"ls -ld '{path.parent}'") from e
 
 
 def _report(path: Path, before: Lock, after: Lock, *, changed: bool) -> None:

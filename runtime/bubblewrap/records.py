@@ -84,10 +84,11 @@ def claim(root: Path, bottle: str, told: dict[str, Any]) -> Folder:
         (new / "services").mkdir()
         new.rename(root / bottle)
     except OSError as e:
-        shutil.rmtree(new, ignore_errors=True)
         if e.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise FileExistsError(bottle) from e
         raise
+    finally:  # Ctrl-C too leaves nothing; once it is the bottle's, there is nothing of this name
+        shutil.rmtree(new, ignore_errors=True)
     return Folder(root / bottle)
 
 

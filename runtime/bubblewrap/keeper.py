@@ -122,9 +122,10 @@ def _audited(child: "subprocess.Popen[bytes]", folder: Path, told: Mapping[str, 
 
     try:
         writer.begin()
+        (folder / "recording").touch()  # no start goes on before
         _copy(child, take, writer)
         writer.end()
-    except Failed as e:
+    except (Failed, OSError) as e:
         child.kill()
         log.write(f"the way out is closed, as the audit cannot be written: {e}\n".encode())
         _close_others(folder)

@@ -50,6 +50,10 @@ class Folder:
         known = _read(self.service(service) / "running") or []
         return bool(known) and not alive(known[0])
 
+    def recording(self, service: str) -> bool:
+        """Whether the service's audit has begun, or goes on without as its policy says; true where it has none."""
+        return not _is_audited(self.service(service)) or (self.service(service) / "recording").exists()
+
     def exit(self, service: str) -> int | None:
         """How the service ended, once it has."""
         status = _read(self.service(service) / "exit")

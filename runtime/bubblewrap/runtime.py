@@ -132,7 +132,7 @@ class BubblewrapRuntime:
     def wait_ready(self, bottle: str, service: str, seconds: float) -> None:
         folder, end = self._folder(bottle), time.monotonic() + seconds
         network, port = folder.told()["ready"][service]
-        while not client.connects(folder.sockets(network), str(port)):
+        while not (client.connects(folder.sockets(network), str(port)) and folder.recording(service)):
             ended = folder.exit(service) is not None
             if ended or time.monotonic() > end:
                 what = "ended instead of getting ready" if ended else f"is not ready after {seconds:g} s"

@@ -83,7 +83,7 @@ class State:
     def drop_empty(self, name: str) -> None:
         """Remove the folders of a bottle that hold nothing."""
         folder = self.bottle(name)
-        for empty in (folder / "home", folder, folder.parent):
+        for empty in (folder / "home", folder):  # not their parent: another start may be about to use it
             with suppress(OSError):
                 empty.rmdir()
 

@@ -28,6 +28,7 @@ _RUN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9]+")
 _FILE = re.compile(r"([a-z][a-z-]*)\.([0-9]{4,})\.jsonl")
 _LOCK = "writing"
 _PAUSE = 0.005
+_TRIES = 5
 _NOTHING_CAME = 3600.0
 """Seconds after which a run without a line is one whose start was killed."""
 
@@ -127,6 +128,19 @@ def _count(lines: int) -> str:
     return f"{lines} line{'s' if lines != 1 else ''}"
 
 
+def _make(folder: Path) -> None:
+    """Make a bottle's folder and a run's in it; another start that sweeps may take the first away while it is empty."""
+    for left in reversed(range(_TRIES)):
+        folder.parent.mkdir(exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileNotFoundError:
+            if not left:
+                raise
+        else:
+            return
+
+
 @dataclass(frozen=True, slots=True)
 class Audits:
     """All runs of this host, below `root`."""
@@ -138,8 +152,8 @@ class Audits:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         folder = self.root / bottle / f"{stamp}-{session}"
         try:
-            for each in (self.root, self.root / bottle, folder):
-                each.mkdir(parents=each == self.root, exist_ok=each != folder, mode=0o700)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make(folder)
             os.close(os.open(folder / _LOCK, os.O_CREAT | os.O_WRONLY, 0o600))
         except OSError as e:
             raise HostError(
@@ -166,11 +180,8 @@ class Audits:
     def drop(self, run: Run) -> None:
         """Remove a run that no agent was part of, or that is past its time."""
         shutil.rmtree(run.folder, ignore_errors=True)
-        for folder in (run.folder.parent, self.root):
-            try:
-                folder.rmdir()
-            except OSError:
-                return
+        with suppress(OSError):
+            run.folder.parent.rmdir()
 
     def sweep(self, limits: Audit) -> tuple[Run, ...]:
         """Remove runs that are past their days, then the oldest until what is left is small enough; those removed."""

@@ -237,3 +237,20 @@ def test_what_is_being_written_is_followed_to_its_end(run: Run, order: Order) ->
     os.close(lock)
     assert [line.fields["event"] for line in lines] == ["end"]
     assert run.settle(0)
+
+
+def test_a_run_begins_while_another_start_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audits, make = Audits(tmp_path / "audit"), Path.mkdir
+    swept: list[Path] = []
+
+    def mkdir(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        if path.parent.name == "one" and not swept:
+            swept.append(path.parent)
+            path.parent.rmdir()
+        make(path, mode, parents, exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert audits.begin("one", "s1").folder.is_dir()
+    assert swept
+    audits.drop(audits.begin("two", "s2"))
+    assert [path.name for path in audits.root.iterdir()] == ["one"]

@@ -64,3 +64,11 @@ def test_a_home_that_cannot_be_made_is_told_with_what_stands_in_its_way(tmp_path
     with pytest.raises(HostError, match="File exists") as caught:
         state.make_home("b", owner)
     assert caught.value.problems[0].fix == f"bottlegen down --purge, or rm -r '{state.home('b')}'"
+
+
+def test_what_the_start_of_another_is_about_to_use_stays(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    state.make_home("b", (os.getuid(), os.getgid()))
+    state.forget_run("b")
+    assert not state.bottle("b").exists()
+    assert state.bottle("c").parent.is_dir()

@@ -98,14 +98,13 @@ class Attempt:
 
     def settle(self, stays: float) -> None:
         """A connection that is there after `stays` seconds is one; what says nothing until the end is silence."""
-        if self.connected and time.monotonic() - self.began > stays:
-            self.result = "connected"
-        elif time.monotonic() - self.began > SECONDS:
-            self.result = "silence"
+        if time.monotonic() - self.began > (stays if self.connected else SECONDS):
+            self.result = "connected" if self.connected else "silence"
 
 
-def attempts(wanted: list[list[object]], stays: float) -> dict[str, str]:
-    """All at once in one thread: an agent may have no tasks to spare."""
+def attempts(wanted: list[list[object]], stays: float, ends: float) -> dict[str, str]:
+    """All at once in one thread: an agent may have no tasks to spare. A door counts as open when its connection `stays`
+    so many seconds, anything else when nobody `ends` it in so many."""
     made = [Attempt(str(name), str(kind), str(address), int(str(port))) for name, kind, address, port in wanted]
     while waiting := [each for each in made if not each.result]:
         poll = select.poll()
@@ -117,7 +116,7 @@ def attempts(wanted: list[list[object]], stays: float) -> dict[str, str]:
             by_number[number].look()
         for each in waiting:
             if not each.result:
-                each.settle(stays)
+                each.settle(stays if each.name.startswith("door ") else ends)
     for each in made:
         if each.sock:
             each.sock.close()
@@ -145,7 +144,7 @@ def loopback() -> dict[str, str]:
     receiver.settimeout(SECONDS)
     data, peer = receiver.recvfrom(64)
     receiver.sendto(data, peer)
-    found = {"tcp": _soon(tcp), "udp": _soon(udp), **attempts([["icmp", "icmp", "127.0.0.1", 0]], 0)}
+    found = {"tcp": _soon(tcp), "udp": _soon(udp), **attempts([["icmp", "icmp", "127.0.0.1", 0]], 0, 0)}
     for sock in (listener, receiver, stream):
         sock.close()
     return found
@@ -234,7 +233,8 @@ def canary(halves: list[str], folders: list[str]) -> dict[str, object]:
 def main() -> None:
     told = json.loads(sys.argv[1])
     dns = [[f"dns {server}", "dns", server, 53] for server in resolvers()]
-    result: dict[str, object] = {"control": loopback(), "attempts": attempts([*told["attempts"], *dns], told["stays"])}
+    tried = attempts([*told["attempts"], *dns], told["stays"], told["ends"])
+    result: dict[str, object] = {"control": loopback(), "attempts": tried}
     result["writable"] = writable(told["read_only"])
     result["neighbours"] = neighbours()
     result["scan"] = {address: open_ports(address, ports) for address, ports in told["scan"].items()}

@@ -47,7 +47,9 @@ def probe(run: Run, runtime: Runtime, *, addresses: Sequence[str]) -> list[Findi
     attempts = [*_attempts(around, addresses)]
     wanted = {
         "attempts": attempts,
-        "stays": 2.0 if around.refused else 0.5,  # seconds: a monitor takes a connection before it ends it
+        # Seconds: a monitor takes a connection before it ends it, on a busy host a while before.
+        "stays": 2.0 if around.refused else 0.5,
+        "ends": 15.0 if around.refused else 0.5,
         "scan": dict.fromkeys(sorted(_scanned(around)), _PORTS),
         "canary": halves,
         "folders": _FOLDERS,
